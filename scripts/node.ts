@@ -1,0 +1,765 @@
+#!/usr/bin/env node
+/**
+ * A complete, small HoneyBee node in one file, made to be copied: it needs Node 20.19 or newer and nothing else.
+ * It registers with Core, sends heartbeats, reconnects, takes honeypots' events as JSON lines (TCP 9100, a log file),
+ * wraps each into a PotEvent, and prints the commands Core sends. docs/writing-a-node.md explains the wire.
+ *
+ *   honeypot ──JSON lines──▶ linesOf ▶ wrapLine ▶ EventQueue ▶ session ──one JSON frame a line──▶ Core:9001
+ *
+ * It must never drop an event it can keep: while Core is away or slow the queue fills up, then the file is not read
+ * on and honeypots on 9100 are held back by TCP.
+ *
+ * What a broken connection costs: an event counts as sent once the operating system took its bytes. What it took and
+ * Core had not read yet is lost (a socket buffer or two). A batch it took only in part is sent again, so events of it
+ * may arrive twice. "Exactly once" needs an acknowledgement from Core for each event, which this node does not ask for.
+ * The queue is in memory; what is in it when the process ends is gone, and the summary says how many.
+ */
+import { isUtf8 } from 'node:buffer';
+import { randomBytes } from 'node:crypto';
+import { EventEmitter, once } from 'node:events';
+import { readFileSync, realpathSync, renameSync, writeFileSync } from 'node:fs';
+import { type FileHandle, open, stat } from 'node:fs/promises';
+import net from 'node:net';
+import { hostname } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
+import tls from 'node:tls';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const LIMITS = {
+  frameWarnBytes: 64 * 1024, // what nodes are told to stay under
+  frameBytes: 1024 * 1024, // what Core takes by default; more is refused here
+  queueEvents: 20_000, // unsent events in memory; above this, or the next, no more is read
+  queueBytes: 16 * 1024 * 1024,
+  batchBytes: 64 * 1024, // joined into one write; after a break at most this arrives twice
+  peers: 256, // honeypots connected to 9100 at once; each may hold one unfinished line
+  pots: 256, // pots with a status of their own; events of further ones pass without
+  answers: 1000, // waiting to be written; above it Core asks and does not read
+  backoffMinMs: 500, // pause before a reconnect; doubles up to the next
+  backoffMaxMs: 30_000,
+  stableMs: 20_000, // after a session of this length the pause is the shortest again
+  answerMs: 15_000, // for Core to accept the connection, and to answer the registration
+  refusals: 5, // registrations refused in a row, for a reason that may pass, before the node gives up
+  drainMs: 5_000, // on a signal: for the queue to empty
+  leaveMs: 3_000, // for Core to read all up to NodeDrop, and to close
+  followMs: 200, // a followed file is looked at so often
+} as const;
+
+const EXIT = { ok: 0, refused: 2, usage: 64, noInput: 66, unavailable: 69, software: 70 } as const;
+
+/** An end with a message for people. */
+class Fatal extends Error {
+  readonly exitCode: number;
+  constructor(exitCode: number, message: string) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
+
+/** For the summary: each line is sent, skipped, oversized, held back with a stopped pot, or still unsent. */
+const counts = { lines: 0, sent: 0, skipped: 0, oversized: 0, held: 0, sessions: 0, commands: 0, errors: 0 };
+const warned = new Map<string, number>();
+
+/** Lines may quote what attackers or Core wrote: nothing but printable ASCII goes out. */
+function print(text: string): void {
+  process.stderr.write(`honeybee-node: ${text.slice(0, 2000).replace(/[^\x20-\x7e]/g, '?')}\n`);
+}
+
+/** Of each kind the first three, then the 10th, 100th and so on: what comes a million times must not fill a disk. */
+function warn(kind: string, text: string): void {
+  const count = (warned.get(kind) ?? 0) + 1;
+  warned.set(kind, count);
+  if (count <= 3 || /^10+$/.test(String(count))) print(count > 3 ? `${text} (${count} times so far)` : text);
+}
+
+// ---- options and identity -------------------------------------------------------------------------------------------
+
+const HELP = `A small HoneyBee node. Usage: npm run node -- [options]
+
+  --core HOST:PORT         Core's node port (127.0.0.1:9001)
+  --tls                    TLS 1.3; --ca FILE: the authority to trust
+  --name NAME              what Core remembers this node by (${hostname()})
+  --id U64                 node id (random, or the one in --state)
+  --state FILE             remembers the node id
+  --type Full|Agent        (Full)
+  --pot-type TYPE          for lines that carry no pot_type (cowrie)
+  --pot-id ID              for lines that carry no pot_id (TYPE-01)
+  --listen [HOST:]PORT     take JSON lines here (127.0.0.1:9100; off for a file that is not followed)
+  --no-listen              do not
+  --file PATH              send a honeypot's log file, then end
+  --follow                 do not end: send what is appended, across truncation and rotation
+  --raw                    send lines that are not JSON objects as {"raw": line}, in place of skipping them
+  --totp CODE              sent with each registration
+  --heartbeat-seconds N    (30)
+  --quiet                  warnings and errors only
+
+Commands from Core go to standard output, one JSON line each; everything else to standard error.`;
+
+function readOptions(args: string[]) {
+  const text = { type: 'string' } as const;
+  const flag = { type: 'boolean', default: false } as const;
+  const { values } = parseArgs({
+    args,
+    options: {
+      core: { ...text, default: '127.0.0.1:9001' },
+      tls: flag,
+      ca: text,
+      name: { ...text, default: hostname() },
+      id: text,
+      state: text,
+      type: { ...text, default: 'Full' },
+      'pot-type': { ...text, default: 'cowrie' },
+      'pot-id': text,
+      listen: text,
+      'no-listen': flag,
+      file: text,
+      follow: flag,
+      raw: flag,
+      totp: text,
+      'heartbeat-seconds': { ...text, default: '30' },
+      quiet: flag,
+      help: flag,
+    },
+  });
+  const potType = values['pot-type'];
+  const potId = values['pot-id'] ?? `${potType}-01`;
+  const heartbeatMs = Number(values['heartbeat-seconds']) * 1000;
+  const demand = (met: boolean, what: string) => {
+    if (!met) throw new Fatal(EXIT.usage, `${what}; see --help`);
+  };
+  demand(heartbeatMs >= 10 && heartbeatMs <= 86_400_000, '--heartbeat-seconds is 0.01 to 86400');
+  demand(/^(Full|Agent)$/.test(values.type), '--type is Full or Agent');
+  demand(!values.follow || values.file !== undefined, '--follow needs --file');
+  demand([values.name, potId, potType].every(isName), '--name, --pot-id, --pot-type are 1 to 255 characters');
+  const address = (option: string, value: string, defaultHost?: string) => {
+    const [, v6, name, digits] = /^(?:\[(.+)\]:|([^:]+):)?(\d{1,5})$/.exec(value) ?? [];
+    const host = v6 ?? name ?? defaultHost ?? '';
+    demand(host !== '' && Number(digits) <= 65_535, `${option}: not an address: ${value}`);
+    return { host, port: Number(digits) };
+  };
+  const core = address('--core', values.core);
+  const listens =
+    !values['no-listen'] && (values.listen !== undefined || values.file === undefined || values.follow);
+  const listen = listens ? address('--listen', values.listen ?? '9100', '127.0.0.1') : undefined;
+  const ca = values.ca === undefined ? {} : { ca: readFileSync(values.ca) };
+  return { ...values, core, ca, potType, potId, listen, heartbeatMs };
+}
+type Options = ReturnType<typeof readOptions>;
+
+/** Ids are unsigned 64-bit, a JavaScript number would round most of them: bigint here, digits on every wire. */
+function readNodeId({ id, state }: Options): bigint {
+  let digits = id;
+  try {
+    if (state !== undefined) digits ??= readFileSync(state, 'utf8').trim();
+  } catch (error) {
+    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    if (!missing) throw new Fatal(EXIT.usage, `--state: ${(error as Error).message}`);
+  }
+  digits ??= String(randomBytes(8).readBigUInt64BE() || 1n);
+  const nodeId = /^\d{1,20}$/.test(digits) ? BigInt(digits) : 0n;
+  if (nodeId < 1n || nodeId >= 2n ** 64n) throw new Fatal(EXIT.usage, `a node id is 1 to ${2n ** 64n - 1n}`);
+  if (state !== undefined) {
+    writeFileSync(`${state}.tmp`, `${nodeId}\n`);
+    renameSync(`${state}.tmp`, state);
+  }
+  return nodeId;
+}
+
+// ---- lines and JSON as text -----------------------------------------------------------------------------------------
+
+/** Cuts bytes into lines, wherever the chunks end. A line above `frameBytes` is skipped and comes out as `null`. */
+export async function* linesOf(source: AsyncIterable<Buffer | 'new file'>): AsyncGenerator<Buffer | null> {
+  let parts: Buffer[] = [];
+  let bytes = 0;
+  const keep = (part: Buffer) => {
+    bytes += part.length;
+    if (bytes <= LIMITS.frameBytes) parts.push(part);
+    else parts = [];
+  };
+  const take = () => {
+    const line = bytes <= LIMITS.frameBytes ? Buffer.concat(parts) : null;
+    parts = [];
+    bytes = 0;
+    return line;
+  };
+  for await (const chunk of source) {
+    if (chunk === 'new file') yield take();
+    else {
+      let start = 0;
+      for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, start)) {
+        keep(chunk.subarray(start, end));
+        start = end + 1;
+        yield take();
+      }
+      if (start < chunk.length) keep(Buffer.from(chunk.subarray(start))); // copied: the chunk may be read into again
+    }
+  }
+  yield take(); // the last line, where its newline is missing
+}
+
+const isName = (value: unknown): value is string =>
+  typeof value === 'string' && value !== '' && value.length <= 255;
+const asName = (value: unknown) => (isName(value) ? value : undefined);
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** The object a text says, `undefined` where it says anything else or is not JSON. */
+function parseObject(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return isObject(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A member of an object: its key, the text of its value, and its whole text (`"key": value`). */
+type Member = { readonly key: string; readonly value: string; readonly text: string };
+
+/**
+ * Cuts an object into the text its members were written in. `JSON.stringify(JSON.parse(line))` would destroy numbers
+ * above 2^53 and rewrite escapes, so what is passed on is cut out and never re-made. Only for text that `JSON.parse`
+ * accepted as an object: nothing is checked here.
+ */
+export function splitMembers(text: string): Member[] {
+  const token = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],:]|[^\s{}[\],:"]+/g;
+  const members: Member[] = [];
+  let places: number[] = []; // of a member's key: start and end; of its value: start
+  let [depth, end] = [0, 0];
+  for (let found = token.exec(text); found !== null; found = token.exec(text)) {
+    const [what] = found;
+    if (what === '}' || what === ']') depth--;
+    if (places.length === 3 && (depth === 0 || (depth === 1 && what === ','))) {
+      const [key, keyEnd, value] = places as [number, number, number];
+      members.push({
+        key: JSON.parse(text.slice(key, keyEnd)),
+        value: text.slice(value, end),
+        text: text.slice(key, end),
+      });
+      places = [];
+    } else if (depth === 1 && places.length === 0) places = [found.index, token.lastIndex];
+    else if (depth === 1 && places.length === 2 && what !== ':') places.push(found.index);
+    if (what === '{' || what === '[') depth++;
+    end = token.lastIndex;
+  }
+  return members;
+}
+
+// ---- from a honeypot's line to a PotEvent ---------------------------------------------------------------------------
+
+export type Origin = { readonly nodeId: bigint; readonly potId: string; readonly potType: string };
+
+/**
+ * The PotEvent for one line, or `undefined` where the line is not a JSON object. `eventid` or `event_type`,
+ * `timestamp`, `pot_id` and `pot_type` move to the event where they are fit to be used as they stand; everything else
+ * stays in `data`, also what was only copied from (an epoch, OpenCanary's `logtype`), so nothing is lost.
+ */
+export function wrapLine(line: string, own: Origin): (Origin & { frame: Buffer }) | undefined {
+  if (parseObject(line) === undefined) return undefined;
+  const members = splitMembers(line);
+  const values = new Map(members.map(({ key, value }) => [key, value])); // of a key that stands twice, the last
+  const read = (key: string): unknown => JSON.parse(values.get(key) ?? 'null');
+  const move = (key: string, fit: (value: unknown) => string | undefined) => {
+    const value = fit(read(key));
+    if (value !== undefined && value === read(key)) {
+      const at = members.findLastIndex((member) => member.key === key);
+      members.splice(at, 1);
+    }
+    return value;
+  };
+  const potId = move('pot_id', asName) ?? asName(read('honeybee_honeypot_id')) ?? own.potId; // the second from Cowrie's plugin
+  const potType = move('pot_type', asName) ?? asName(read('honeybee_honeypot_type')) ?? own.potType;
+  const event_type = move('eventid', asName) ?? move('event_type', asName) ?? guessEventType(read);
+  const others = ['@timestamp', 'utc_time', 'local_time', 'date', 'time'].map((key) => toIso(read(key)));
+  const timestamp = move('timestamp', toIso) ?? others.find(isName) ?? new Date().toISOString();
+  const nested = members.length === 1 && members[0]!.key === 'data' && members[0]!.value.startsWith('{');
+  const data = nested ? members[0]!.value : `{${members.map(({ text }) => text).join(',')}}`;
+  const head = JSON.stringify({ pot_id: potId, pot_type: potType, event_type, timestamp }).slice(1, -1);
+  const frame = Buffer.from(envelope(`{"PotEvent":{"node_id":${own.nodeId},${head},"data":${data}}}`));
+  return { nodeId: own.nodeId, potId, potType, frame };
+}
+
+/** For honeypots that name their events neither `eventid` (Cowrie, HonnyPotter) nor `event_type` (Conpot). */
+function guessEventType(read: (key: string) => unknown): string {
+  const [logtype, connection, category, type] = ['logtype', 'connection', 'category', 'type'].map(read);
+  if (typeof logtype === 'number') return `opencanary.${logtype}`;
+  if (isObject(connection))
+    return `dionaea.connection.${connection.transport}.${connection.type}`.slice(0, 255);
+  if (isObject(read('attack_connection'))) return 'honeytrap.attack_connection';
+  if (Array.isArray(read('auth_attempts'))) return 'heralding.session';
+  if (isName(category) && isName(type)) return `${category}.${type}`.slice(0, 255); // HoneyTrap
+  return [read('origin'), read('data_type'), read('event'), type, category].find(isName) ?? 'unknown';
+}
+
+/** A timestamp of Protocol v2, from one (as it is), or from s, ms, us or ns since 1970; `undefined` from all else. */
+export function toIso(value: unknown): string | undefined {
+  const text = typeof value === 'string' || typeof value === 'number' ? String(value) : '';
+  const iso = /^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):?[0-5]\d)?$/.exec(
+    text,
+  );
+  if (iso !== null) {
+    const utc = `${iso[1]}T${iso[2]}.000Z`;
+    const moment = Date.parse(utc);
+    return moment > Number.NEGATIVE_INFINITY && new Date(moment).toISOString() === utc ? text : undefined; // no 30 February
+  }
+  const epoch = /^\d{1,19}(\.\d+)?$/.test(text) ? Number(text) : 0;
+  const perSecond = [1, 1e3, 1e6, 1e9].find((unit) => epoch < 1e11 * unit) ?? 1;
+  return epoch > 0 ? new Date((epoch / perSecond) * 1000).toISOString() : undefined;
+}
+
+// ---- what waits for Core --------------------------------------------------------------------------------------------
+
+/** Frames on their way out: events, kept until the system took them, and answers, which are told anew when lost. */
+class Outbox extends EventEmitter<{ room: []; work: []; empty: [] }> {
+  answers: string[] = [];
+  events: Buffer[] = [];
+  #bytes = 0;
+  #bounded = true;
+
+  /** Who brings events must wait for `room` while this is so: that is the bound. */
+  get full(): boolean {
+    return this.#bounded && (this.events.length >= LIMITS.queueEvents || this.#bytes >= LIMITS.queueBytes);
+  }
+  push(event: Buffer): void {
+    this.#bytes += event.length;
+    this.events.push(event);
+    this.emit('work');
+  }
+  say(...frames: string[]): void {
+    if (this.answers.length < LIMITS.answers) this.answers.push(...frames);
+    else warn('answers', 'Core asks and does not read; not answered');
+    this.emit('work');
+  }
+  /** The next events, about `batchBytes` of them; they stay until `release`. */
+  batch(): Buffer[] {
+    let count = 0;
+    for (let bytes = 0; count < this.events.length && bytes < LIMITS.batchBytes; )
+      bytes += this.events[count++]!.length;
+    return this.events.slice(0, count);
+  }
+  release(batch: Buffer[]): void {
+    this.events.splice(0, batch.length);
+    for (const event of batch) this.#bytes -= event.length;
+    if (!this.full) this.emit('room');
+  }
+  /** The node is about to end and takes what it has in its hands, no more: nobody need wait. */
+  unbound(): void {
+    this.#bounded = false;
+    this.emit('room');
+  }
+  /** Resolves when the system has taken everything; while Core is away that may be long. */
+  async emptied(): Promise<void> {
+    const empty = once(this, 'empty');
+    this.emit('work');
+    await empty;
+  }
+}
+
+const envelope = (message: string) => `{"version":2,"message":${message}}\n`;
+const message = (name: string, fields: object) => envelope(JSON.stringify({ [name]: fields }));
+/** With the node id in front, as digits: JSON.stringify knows no bigint. */
+const messageOf = (nodeId: bigint, name: string, fields: object) =>
+  envelope(`{"${name}":{"node_id":${nodeId},${JSON.stringify(fields).slice(1)}}`);
+
+/** The pots whose events pass, and the answers to Core's commands. A node that runs honeypots begins here. */
+class Pots {
+  readonly #nodeId: bigint;
+  readonly #pots = new Map<string, { readonly type: string; running: boolean; events: number }>();
+
+  constructor(nodeId: bigint) {
+    this.#nodeId = nodeId;
+  }
+
+  /** The frames that announce a pot not seen before. */
+  meet(id: string, type: string, running = true): string[] {
+    if (this.#pots.has(id) || this.#pots.size >= LIMITS.pots) return [];
+    this.#pots.set(id, { type, running, events: 0 });
+    return [this.#status(id)];
+  }
+
+  /** Counts an event; false when Core has stopped its pot. */
+  admit(id: string): boolean {
+    const pot = this.#pots.get(id);
+    if (pot?.running) pot.events++;
+    return pot?.running !== false;
+  }
+
+  statuses(): string[] {
+    return [...this.#pots.keys()].map((id) => this.#status(id));
+  }
+
+  /** The answer to `{"StopPot":"cowrie-01"}`, `{"GetInstalledPots":{}}` and so on. */
+  answer(name: string, argument: unknown): string[] {
+    if (name === 'GetInstalledPots') return this.statuses();
+    const { pot_id: id, honeypot_type, auto_start } = isObject(argument) ? argument : { pot_id: argument };
+    if (!/^(Install|Deploy|Stop|Restart)Pot$|^GetPot(Status|Logs|Metrics|Info)$/.test(name) || !isName(id)) {
+      return [
+        message('NodeEvent', { type: 'Error', message: `this node does not know ${name.slice(0, 64)}` }),
+      ];
+    }
+    if (name === 'InstallPot')
+      this.meet(id, isName(honeypot_type) ? honeypot_type : 'unknown', auto_start === true);
+    const pot = this.#pots.get(id);
+    if (pot && /^(Deploy|Stop|Restart)/.test(name)) pot.running = name !== 'StopPot';
+    return [this.#status(id)];
+  }
+
+  #status(id: string): string {
+    const pot = this.#pots.get(id) ?? { type: 'unknown', running: undefined, events: 0 };
+    const status = { true: 'Running', false: 'Stopped', undefined: 'Failed' }[`${pot.running}`];
+    const told = {
+      true: `${pot.events} events taken`,
+      false: 'no events are sent',
+      undefined: 'no such pot',
+    }[`${pot.running}`];
+    return messageOf(this.#nodeId, 'PotStatusUpdate', {
+      pot_id: id,
+      pot_type: pot.type,
+      status,
+      message: told,
+    });
+  }
+}
+
+// ---- the session with Core ------------------------------------------------------------------------------------------
+
+type Node = {
+  readonly options: Options;
+  readonly nodeId: bigint;
+  readonly outbox: Outbox;
+  readonly pots: Pots;
+  /** Where honeypots reach this node. */
+  reported: { address: string; port: number };
+  registered: boolean;
+  restarting: boolean;
+};
+
+class Refusal extends Error {}
+
+/** One session after the other, until `end` or until Core refuses for good. Resolves with the exit code. */
+async function keepSessions(node: Node, end: AbortSignal): Promise<number> {
+  for (let [failures, refusals] = [0, 0]; ; ) {
+    const begunMs = Date.now();
+    const broken = await session(node, end).then(
+      () => undefined,
+      (error: Error) => error,
+    );
+    if (broken && !end.aborted)
+      warn('link', `Core at ${node.options.core.host}:${node.options.core.port}: ${broken.message}`);
+    // These pass: a code was spent, Core has not noticed yet that our last connection died, a table is full.
+    const mayPass = /AUTHENTICATION|ALREADY.REGISTERED|REGISTRATION.FAILED/i.test(broken?.message ?? '');
+    refusals = broken instanceof Refusal ? refusals + 1 : 0;
+    if (refusals >= LIMITS.refusals || (refusals > 0 && !mayPass)) return EXIT.refused;
+    if (Date.now() - begunMs > LIMITS.stableMs) failures = 0;
+    const pauseMs = Math.min(LIMITS.backoffMaxMs, LIMITS.backoffMinMs * 2 ** Math.min(failures++, 16));
+    const jitter = 0.5 + Math.random() / 2; // or all nodes would come back to a restarted Core in the same moment
+    if (!end.aborted) await delay(pauseMs * jitter, undefined, { signal: end }).catch(() => {});
+    if (end.aborted) return EXIT.ok;
+  }
+}
+
+/** From connecting to closing. Resolves after a goodbye; rejects with what broke it. */
+async function session(node: Node, end: AbortSignal): Promise<void> {
+  const { options, outbox, nodeId } = node;
+  const { core, ca, tls: secure } = options;
+  const servername = net.isIP(core.host) ? {} : { servername: core.host };
+  const socket = secure
+    ? tls.connect({ ...core, ...ca, ...servername, minVersion: 'TLSv1.3' })
+    : net.connect(core);
+  const frames = linesOf(socket); // what Core sends comes in pieces too, and several frames at once
+  const onEnd = () => (node.registered ? socket.setTimeout(LIMITS.leaveMs) : socket.destroy());
+  const running = messageOf(nodeId, 'NodeStatusUpdate', { status: 'Running' });
+  let heartbeat: NodeJS.Timeout | undefined;
+  socket.on('error', () => {}); // whoever waits for the socket is told
+  socket.setNoDelay(true).setKeepAlive(true, 30_000);
+  socket.setTimeout(LIMITS.answerMs, () => socket.destroy(new Error('no answer')));
+  end.addEventListener('abort', onEnd);
+  try {
+    await once(socket, secure ? 'secureConnect' : 'connect');
+    const totp = options.totp === undefined ? {} : { totp_code: options.totp };
+    const self = { node_name: options.name, ...node.reported, node_type: options.type, ...totp };
+    await write(socket, messageOf(nodeId, 'NodeRegistration', self));
+    await accepted(frames);
+    socket.setTimeout(0);
+    if (!options.quiet) print(`registered as ${options.name}, id ${nodeId}`);
+    const started = message('NodeEvent', {
+      type: 'Started',
+      message: node.restarting ? 'restarted' : 'node started',
+    });
+    outbox.answers = [
+      ...(counts.sessions === 0 || node.restarting ? [started] : []),
+      ...node.pots.statuses(),
+      running,
+    ];
+    counts.sessions++;
+    node.registered = true;
+    node.restarting = false;
+    // No second heartbeat behind one that Core has not read yet.
+    heartbeat = setInterval(() => outbox.answers.length > 0 || outbox.say(running), options.heartbeatMs);
+    const received = receive(frames, node);
+    await Promise.race([received, send(socket, node, end).then(() => received)]);
+    if (!end.aborted && !node.restarting) throw new Error('closed by Core');
+  } finally {
+    node.registered = false;
+    clearInterval(heartbeat);
+    end.removeEventListener('abort', onEnd);
+    socket.destroy();
+    outbox.emit('work'); // lets go of a sender that waits
+  }
+}
+
+/** Resolves when the system took the bytes. One write at a time: that is all the back-pressure Core needs. */
+const write = (socket: net.Socket, bytes: string | Buffer) =>
+  new Promise<void>((resolve, reject) => {
+    socket.write(bytes, (error) => (error ? reject(error) : resolve()));
+  });
+
+async function send(socket: net.Socket, node: Node, end: AbortSignal): Promise<void> {
+  const { outbox } = node;
+  while (!socket.destroyed) {
+    const batch = outbox.batch();
+    if (outbox.answers.length > 0) await write(socket, outbox.answers.splice(0).join(''));
+    else if (end.aborted || node.restarting) {
+      await write(socket, message('NodeEvent', { type: 'Stopped' }) + message('NodeDrop', {}));
+      // Only our half closes: to close the other while Core still sends would make the system throw away our last bytes.
+      socket.end();
+      socket.setTimeout(LIMITS.leaveMs);
+      return;
+    } else if (batch.length > 0) {
+      await write(socket, Buffer.concat(batch)); // when this fails the batch stays, for the next session
+      counts.sent += batch.length;
+      outbox.release(batch);
+    } else {
+      outbox.emit('empty');
+      await once(outbox, 'work');
+    }
+  }
+}
+
+/** A frame's message: its name, its fields, and their text. */
+type Message = { readonly name: string; readonly fields: Record<string, unknown>; readonly text: string };
+
+function readFrame(line: Buffer | null): Message | undefined {
+  const text = line?.toString() ?? 'oversized';
+  if (text.trim() === '') return undefined;
+  const frame = parseObject(text);
+  const members = frame?.version === 2 && isObject(frame.message) ? splitMembers(text) : [];
+  const [body] = splitMembers(members.findLast((member) => member.key === 'message')?.value ?? '');
+  const fields = parseObject(body?.value ?? '');
+  if (body !== undefined && fields !== undefined) return { name: body.key, fields, text: body.value };
+  warn('frame', 'Core sent what is not a frame of Protocol v2; ignored');
+  return undefined;
+}
+
+/** Resolves when Core accepts. A refusal is complete when Core has closed: an ack and an Error may both say why. */
+async function accepted(frames: AsyncGenerator<Buffer | null>): Promise<void> {
+  const why: unknown[] = [];
+  for (;;) {
+    const next = await frames.next().catch((error: Error) => ({ done: true as const, value: error }));
+    if (next.done) {
+      if (why.length > 0) throw new Refusal(`refused the registration: ${why.filter(isName).join(' ')}`);
+      throw next.value ?? new Error('closed by Core, which did not answer the registration');
+    }
+    const { name, fields } = readFrame(next.value) ?? {};
+    if (name === 'RegistrationAck' && fields?.accepted === true) return;
+    if (name === 'RegistrationAck' || name === 'Error') why.push(fields?.code, fields?.message);
+  }
+}
+
+async function receive(frames: AsyncGenerator<Buffer | null>, node: Node): Promise<void> {
+  for await (const line of frames) {
+    const { name, fields, text } = readFrame(line) ?? {};
+    if (name === 'NodeCommand') obey(text ?? '', fields?.command, node);
+    if (name !== 'Error') continue; // a message this node does not know is no error
+    counts.errors++;
+    warn('error', `Core says ${fields?.code}: ${fields?.message}`);
+  }
+}
+
+function obey(text: string, command: unknown, node: Node): void {
+  const { nodeId, outbox, pots } = node;
+  counts.commands++;
+  // Non-ASCII as escapes: the same JSON, and harmless to a terminal.
+  const ascii = text.replace(/[\x7f-\uffff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  process.stdout.write(`${ascii}\n`);
+  const id = splitMembers(text).findLast((member) => member.key === 'node_id')?.value;
+  const [name, argument] = isObject(command)
+    ? (Object.entries(command)[0] ?? ['nothing'])
+    : [String(command)];
+  if (id !== undefined && id !== String(nodeId))
+    warn('foreign', 'Core sent a command for another node; ignored');
+  else if (name !== 'Restart') outbox.say(...pots.answer(name, argument));
+  else {
+    node.restarting = true;
+    outbox.emit('work');
+  }
+}
+
+// ---- intake ---------------------------------------------------------------------------------------------------------
+
+/** Brings lines to the outbox. While that is full the source is not read, and that is what holds the source back. */
+async function takeLines(source: AsyncIterable<Buffer | 'new file'>, node: Node): Promise<void> {
+  for await (const line of linesOf(source)) {
+    while (node.outbox.full) await once(node.outbox, 'room');
+    takeLine(line, node);
+  }
+}
+
+function takeLine(line: Buffer | null, { options, nodeId, outbox, pots, registered }: Node): void {
+  const text = line?.toString().trim() ?? ''; // trims a byte order mark too
+  if (line !== null && text === '') return;
+  counts.lines++;
+  if (line !== null && !isUtf8(line))
+    warn('utf8', 'a line is not UTF-8; what cannot be read is replaced by U+FFFD');
+  const own = { nodeId, potId: options.potId, potType: options.potType };
+  let event = wrapLine(text, own);
+  if (options.raw) event ??= wrapLine(JSON.stringify({ eventid: 'raw', raw: text }), own);
+  const bytes = (event?.frame.length ?? 1) - 1; // without the newline
+  if (line === null || bytes > LIMITS.frameBytes) {
+    counts.oversized++;
+    warn('oversized', 'an event above 1 MiB, which Core does not take; skipped');
+  } else if (event === undefined) {
+    counts.skipped++;
+    warn('line', `line ${counts.lines}, of ${line.length} bytes, is not a JSON object; skipped`);
+  } else {
+    if (bytes > LIMITS.frameWarnBytes)
+      warn('large', `an event of ${bytes} bytes; nodes are told to stay under 64 KiB`);
+    const news = pots.meet(event.potId, event.potType);
+    if (registered) outbox.say(...news);
+    if (pots.admit(event.potId)) outbox.push(event.frame);
+    else counts.held++;
+  }
+}
+
+/**
+ * A file from its beginning; with `follow` also what is appended. A file that became shorter was truncated and is read
+ * from its beginning again. Another file under the name was put there by rotation; the old one is then looked at twice
+ * more, because its writer may not have noticed. A file truncated and grown past its old length between two looks is
+ * not noticed.
+ */
+async function* fileChunks(
+  path: string,
+  follow: boolean,
+  stop: AbortSignal,
+): AsyncGenerator<Buffer | 'new file'> {
+  const chunk = Buffer.allocUnsafe(64 * 1024);
+  const pause = () => delay(LIMITS.followMs, undefined, { signal: stop }); // rejects when stopped: a torn line is no line
+  for (;;) {
+    let file: FileHandle | undefined;
+    try {
+      file = await open(path);
+      let offset = 0;
+      for (let looks = 0; looks < 3; ) {
+        stop.throwIfAborted();
+        const { bytesRead } = await file.read(chunk, 0, chunk.length, offset);
+        offset += bytesRead;
+        if (bytesRead > 0) yield chunk.subarray(0, bytesRead);
+        else if (!follow) return;
+        else {
+          const [own, now] = await Promise.all([file.stat(), stat(path).catch(() => undefined)]);
+          if (now !== undefined && now.ino !== own.ino) looks++;
+          if (own.size < offset) {
+            offset = 0;
+            yield 'new file';
+          } else await pause();
+        }
+      }
+    } catch (error) {
+      stop.throwIfAborted();
+      if (!follow) throw new Fatal(EXIT.noInput, `--file: ${(error as Error).message}`);
+      warn('file', `--file: ${(error as Error).message}; waiting`);
+      await pause();
+    } finally {
+      await file?.close();
+    }
+    yield 'new file';
+  }
+}
+
+/** Takes honeypots' connections until `stop`. */
+async function listen(
+  address: net.ListenOptions,
+  take: (peer: net.Socket) => Promise<void>,
+  stop: AbortSignal,
+) {
+  const peers = new Set<net.Socket>();
+  const server = net.createServer((peer) => {
+    peers.add(peer);
+    take(peer)
+      .catch(
+        (error: Error) => stop.aborted || warn('peer', `a honeypot's connection broke: ${error.message}`),
+      )
+      .finally(() => peers.delete(peer));
+  });
+  server.maxConnections = LIMITS.peers;
+  server.listen(address);
+  await once(server, 'listening').catch((error: Error) => {
+    throw new Fatal(EXIT.unavailable, `--listen: ${error.message}`);
+  });
+  stop.addEventListener('abort', () => {
+    server.close();
+    for (const peer of peers) peer.destroy();
+  });
+  return server.address() as net.AddressInfo;
+}
+
+// ---- main -----------------------------------------------------------------------------------------------------------
+
+async function main(): Promise<number> {
+  const options = readOptions(process.argv.slice(2));
+  if (options.help) {
+    console.log(HELP);
+    return EXIT.ok;
+  }
+  const [nodeId, outbox] = [readNodeId(options), new Outbox().setMaxListeners(0)];
+  const pots = new Pots(nodeId);
+  const reported = { address: '0.0.0.0', port: 0 };
+  const node: Node = { options, nodeId, outbox, pots, reported, registered: false, restarting: false };
+  pots.meet(options.potId, options.potType);
+
+  const [stop, end] = [new AbortController(), new AbortController()]; // of reading, and of the session
+  end.signal.addEventListener('abort', () => outbox.emit('work'));
+  const signalled = new Promise<void>((resolve) => {
+    const onSignal = () => (stop.signal.aborted ? process.exit(EXIT.software) : resolve());
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, onSignal);
+  });
+  process.stdout.on('error', () => {}); // whoever read the commands is gone
+
+  const takers = new Set<Promise<void>>();
+  const take = (source: AsyncIterable<Buffer | 'new file'>) => {
+    const taker = takeLines(source, node).finally(() => takers.delete(taker));
+    takers.add(taker);
+    return taker;
+  };
+  if (options.listen !== undefined) {
+    const { address, port } = await listen(options.listen, take, stop.signal);
+    node.reported = { address, port };
+    if (!options.quiet) print(`taking JSON lines on ${address}:${port}`);
+  }
+  const sessions = keepSessions(node, end.signal);
+  const ends: Promise<unknown>[] = [signalled, sessions];
+  if (options.file !== undefined) {
+    ends.push(take(fileChunks(options.file, options.follow, stop.signal)).then(() => outbox.emptied()));
+  }
+  await Promise.race(ends);
+
+  stop.abort();
+  outbox.unbound();
+  await Promise.allSettled(takers);
+  if (node.registered) await Promise.race([outbox.emptied(), sessions, delay(LIMITS.drainMs)]);
+  end.abort();
+  const exitCode = await sessions;
+  const summary = { ...counts, reconnects: Math.max(0, counts.sessions - 1), unsent: outbox.events.length };
+  if (!options.quiet) print(`summary ${JSON.stringify(summary)}`);
+  return exitCode;
+}
+
+// Run, not imported by a test.
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  const exitCode = await main().catch((error: Partial<Fatal> & NodeJS.ErrnoException) => {
+    const misused = error.code?.startsWith('ERR_PARSE_ARGS') === true;
+    print(error.exitCode !== undefined || misused ? error.message : String(error.stack));
+    return error.exitCode ?? (misused ? EXIT.usage : EXIT.software);
+  });
+  process.exit(exitCode);
+}

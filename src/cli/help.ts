@@ -1,0 +1,120 @@
+/** The help text, made from the table of settings. Plain ASCII: it must read the same on every terminal and in a file. */
+import { DEFAULT_FILE } from '../config/load.js';
+import type { Setting } from '../config/setting.js';
+import { environmentName, SECTIONS, SETTINGS, settingName, settingsOf } from '../config/settings.js';
+import { humanBytes, show } from '../config/values.js';
+import { EXIT } from '../errors.js';
+import { COMMANDS, DEFAULT_URL } from './arguments.js';
+
+const columns = 100;
+
+/** Where the environment names start: behind the longest flag. */
+const secondColumn = 2 + Math.max(...SETTINGS.map((setting) => flagOf(setting).length)) + 2;
+
+const EXIT_MEANING: Partial<Record<keyof typeof EXIT, string>> = {
+  ok: 'stopped in order, everything that was read is on disk',
+  usage: 'the command line is wrong',
+  unavailable: 'a port is in use',
+  software: 'a thread that Core cannot live without died',
+  cannotCreate: 'the data directory or the log folder cannot be written',
+  ioError: 'not everything could be written before the shutdown time was over',
+  locked: 'another Core uses the data directory',
+  config: 'the configuration is wrong',
+};
+
+export function helpText(): string {
+  return `${[usage(), commands(), options(), settings(), exitCodes()].join('\n\n')}\n`;
+}
+
+function usage(): string {
+  return [
+    'HoneyBee Core: takes the events of honeypot nodes, writes them down, streams them on.',
+    '',
+    'Usage: honeybee-core [run] [--config FILE] [--SECTION.KEY VALUE]...',
+    '       honeybee-core status [--url URL]',
+    '       honeybee-core tail [--url URL]',
+  ].join('\n');
+}
+
+function commands(): string {
+  return block('Commands', Object.entries(COMMANDS));
+}
+
+function options(): string {
+  return block('Options', [
+    ['--config FILE', `configuration file (default ${DEFAULT_FILE}); written with all defaults when absent`],
+    ['--url URL', `status: REST of the running Core (default ${DEFAULT_URL.status})`],
+    ['', `tail: its WebSocket (default ${DEFAULT_URL.tail})`],
+    ['-h, --help', 'prints this text'],
+    ['-V, --version', 'prints the version'],
+  ]);
+}
+
+function settings(): string {
+  const sections = Object.entries(SECTIONS).map(([section, headline]) => {
+    return [`[${section}] ${headline}`, ...settingsOf(section).flatMap(describe)].join('\n');
+  });
+  const explanation =
+    'Each is a key of the file, an environment variable and a flag. The environment overrides the file, flags ' +
+    'override both. A flag for true or false means true when it stands alone.';
+  return ['Settings', ...wrap(explanation, columns), '', sections.join('\n\n')].join('\n');
+}
+
+function describe(setting: Setting): string[] {
+  const first = `  ${flagOf(setting)}`.padEnd(secondColumn) + environmentName(setting);
+  const text = wrap(`${setting.summary} (${facts(setting)})`, columns - 6);
+  return [first, ...text.map((line) => `      ${line}`)];
+}
+
+function exitCodes(): string {
+  return block(
+    'Exit codes',
+    Object.entries(EXIT_MEANING).map(([name, meaning]) => [String(EXIT[name as keyof typeof EXIT]), meaning]),
+  );
+}
+
+function flagOf(setting: Setting): string {
+  return `--${settingName(setting)} ${placeholder(setting)}`;
+}
+
+function placeholder(setting: Setting): string {
+  switch (setting.kind) {
+    case 'integer':
+      return { bytes: 'BYTES', ms: 'MS', seconds: 'SECONDS', none: 'N' }[setting.unit ?? 'none'];
+    case 'boolean':
+      return '[true|false]';
+    case 'choice':
+      return setting.choices.length > 3 ? 'NAME' : setting.choices.join('|');
+    case 'string':
+      return { host: 'HOST', path: 'DIR', folder: 'DIR' }[setting.format];
+  }
+}
+
+function facts(setting: Setting): string {
+  const human =
+    setting.kind === 'integer' && setting.unit === 'bytes' ? humanBytes(setting.default) : undefined;
+  const choices =
+    setting.kind === 'choice' && setting.choices.length > 3 ? `${setting.choices.join(', ')}; ` : '';
+  return `${choices}default ${show(setting.default)}${human ? `, ${human}` : ''}`;
+}
+
+/** Names on the left, their texts on the right, continued below themselves. */
+function block(title: string, rows: readonly (readonly [string, string])[]): string {
+  const indent = 2 + Math.max(...rows.map(([name]) => name.length)) + 2;
+  const lines = rows.flatMap(([name, text]) => {
+    return wrap(text, columns - indent).map(
+      (line, at) => (at === 0 ? `  ${name}` : '').padEnd(indent) + line,
+    );
+  });
+  return [title, ...lines].join('\n');
+}
+
+function wrap(text: string, width: number): string[] {
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const current = lines.at(-1)!;
+    if (current !== '' && current.length + 1 + word.length > width) lines.push(word);
+    else lines[lines.length - 1] = current === '' ? word : `${current} ${word}`;
+  }
+  return lines;
+}

@@ -1,0 +1,84 @@
+/**
+ * Portable mode: main reads the sockets of nodes itself and passes on what it read, because without the addon a
+ * socket cannot move to another thread. One relay per connection, owned by main.
+ *
+ * At most LIMITS.relayWindowBytes of a connection are under way; then its socket is not read until the shard has
+ * caught up, and TCP holds the node back.
+ */
+import type { Socket } from 'node:net';
+import { LIMITS } from '../limits.js';
+import type { MainToShard } from '../shard/messages.js';
+
+/** How long a node may take to read the last answer before its socket is destroyed. */
+const CLOSE_GRACE_MS = 2_000;
+
+export class Relay {
+  readonly #socket: Socket;
+  readonly #session: number;
+  readonly #post: (message: MainToShard, transfer?: ArrayBuffer[]) => void;
+  #underWayBytes = 0;
+  #ended = false;
+
+  constructor(
+    socket: Socket,
+    session: number,
+    post: (message: MainToShard, transfer?: ArrayBuffer[]) => void,
+  ) {
+    this.#socket = socket;
+    this.#session = session;
+    this.#post = post;
+    socket.on('data', (data: Buffer) => this.#read(data));
+    socket.on('end', () => this.#end());
+    socket.on('error', () => this.#end());
+    socket.on('close', () => this.#end());
+    socket.setNoDelay(true);
+    socket.resume();
+  }
+
+  consumed(bytes: number): void {
+    this.#underWayBytes -= bytes;
+    if (this.#underWayBytes < LIMITS.relayWindowBytes / 2 && this.#socket.isPaused() && !this.#ended)
+      this.#socket.resume();
+  }
+
+  write(text: string): void {
+    if (!this.#socket.writable) return;
+    this.#socket.write(text);
+    if (this.#socket.writableLength > LIMITS.nodeWriteBufferBytes) this.#socket.destroy();
+  }
+
+  /** The shard is done with the connection: what was written goes out, then it is closed. */
+  close(): void {
+    this.#ended = true;
+    const socket = this.#socket;
+    if (socket.destroyed) return;
+    socket.removeAllListeners('data');
+    socket.on('data', () => {});
+    socket.resume();
+    socket.end();
+    const timer = setTimeout(() => socket.destroy(), CLOSE_GRACE_MS);
+    timer.unref();
+    socket.once('end', () => socket.destroy());
+    socket.once('close', () => clearTimeout(timer));
+  }
+
+  destroy(): void {
+    this.#ended = true;
+    this.#socket.destroy();
+  }
+
+  #read(data: Buffer): void {
+    if (this.#ended) return;
+    this.#underWayBytes += data.length;
+    if (this.#underWayBytes >= LIMITS.relayWindowBytes) this.#socket.pause();
+    // A read of a socket has memory of its own, so it can be moved instead of copied.
+    const bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+    this.#post({ type: 'relay-data', session: this.#session, data: bytes }, [data.buffer as ArrayBuffer]);
+  }
+
+  #end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#post({ type: 'relay-end', session: this.#session });
+  }
+}

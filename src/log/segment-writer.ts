@@ -1,0 +1,179 @@
+/**
+ * Appends batches to the log. Owned by the aggregator; the one writer of the data directory's log.
+ *
+ * Data first, then its index entry, so that an index never promises what the data does not hold. A batch that could
+ * not be written whole (disk full) leaves the writer where it was: the same call may be made again, and writes over
+ * what half of it left behind. Index entries are collected and written in groups: recovery can make them again.
+ */
+import { closeSync, fdatasync, fdatasyncSync, fsyncSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import type { Addon } from '../native/addon.js';
+import {
+  encodeIndexEntry,
+  encodeIndexHeader,
+  INDEX_ENTRY_BYTES,
+  INDEX_HEADER_BYTES,
+  segmentName,
+} from './format.js';
+import { type RecoveredLog, recoverLog } from './recovery.js';
+
+/** Index entries collected before they are written. */
+const INDEX_GROUP_ENTRIES = 64;
+/** The page cache is trimmed in steps of this size, this far behind the end: fresh pages may still be read. */
+const TRIM_STEP_BYTES = 16 * 1024 * 1024;
+const TRIM_LAG_BYTES = 16 * 1024 * 1024;
+
+/** Errors that pass by themselves when somebody makes room. */
+export function isDiskFull(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOSPC' || code === 'EDQUOT';
+}
+
+interface Segment {
+  readonly data: number;
+  readonly index: number;
+  sizeBytes: number;
+  indexBytes: number;
+  trimmedBytes: number;
+  /** System calls on pool threads that still use the data descriptor; it is closed after the last one. */
+  pending: number;
+  sealed: boolean;
+}
+
+export class SegmentWriter {
+  readonly recovered: RecoveredLog;
+  nextSeq: number;
+  segmentCount: number;
+  readonly #folder: string;
+  readonly #segmentBytes: number;
+  readonly #addon: Addon | undefined;
+  #segment: Segment | undefined;
+  readonly #group = Buffer.alloc(INDEX_GROUP_ENTRIES * INDEX_ENTRY_BYTES);
+  #groupBytes = 0;
+  readonly #entry = { baseSeq: 0, offsetBytes: 0, lengthBytes: 0, recordCount: 0, receivedMs: 0, crc: 0 };
+
+  constructor(folder: string, segmentBytes: number, addon: Addon | undefined) {
+    mkdirSync(folder, { recursive: true, mode: 0o750 });
+    this.#folder = folder;
+    this.#segmentBytes = segmentBytes;
+    this.#addon = addon;
+    this.recovered = recoverLog(folder);
+    this.nextSeq = this.recovered.nextSeq;
+    this.segmentCount = this.recovered.segments;
+  }
+
+  /** Appends `recordCount` whole lines. Throws what the file system says, see isDiskFull(); then nothing has changed. */
+  append(lines: Uint8Array, recordCount: number, receivedMs: number): void {
+    if (this.#segment !== undefined && this.#segment.sizeBytes >= this.#segmentBytes) this.#seal();
+    this.#segment ??= this.#open();
+    const segment = this.#segment;
+    if (this.#groupBytes === this.#group.length) this.flushIndex();
+    writeWhole(segment.data, lines, segment.sizeBytes);
+    const entry = this.#entry;
+    entry.baseSeq = this.nextSeq;
+    entry.offsetBytes = segment.sizeBytes;
+    entry.lengthBytes = lines.length;
+    entry.recordCount = recordCount;
+    entry.receivedMs = receivedMs;
+    entry.crc = crc32(lines);
+    encodeIndexEntry(entry, this.#group, this.#groupBytes);
+    this.#groupBytes += INDEX_ENTRY_BYTES;
+    segment.sizeBytes += lines.length;
+    this.nextSeq += recordCount;
+    if (segment.sizeBytes - segment.trimmedBytes >= TRIM_STEP_BYTES + TRIM_LAG_BYTES) this.#trim(segment);
+  }
+
+  /** Writes the collected index entries. */
+  flushIndex(): void {
+    const segment = this.#segment;
+    if (segment === undefined || this.#groupBytes === 0) return;
+    writeWhole(segment.index, this.#group.subarray(0, this.#groupBytes), segment.indexBytes);
+    segment.indexBytes += this.#groupBytes;
+    this.#groupBytes = 0;
+  }
+
+  /** Everything appended is on the disk after this. */
+  close(): void {
+    const segment = this.#segment;
+    if (segment === undefined) return;
+    this.flushIndex();
+    fdatasyncSync(segment.data);
+    this.#seal();
+  }
+
+  #open(): Segment {
+    const base = join(this.#folder, segmentName(this.nextSeq));
+    // A segment of this name can only be one that never got a record.
+    const data = openSync(`${base}.ndjson`, 'w', 0o640);
+    let index: number | undefined;
+    try {
+      index = openSync(`${base}.idx`, 'w', 0o640);
+      writeWhole(index, encodeIndexHeader(this.nextSeq, Date.now()), 0);
+    } catch (error) {
+      closeSync(data);
+      if (index !== undefined) closeSync(index);
+      throw error;
+    }
+    this.#syncFolder();
+    this.segmentCount++;
+    return {
+      data,
+      index,
+      sizeBytes: 0,
+      indexBytes: INDEX_HEADER_BYTES,
+      trimmedBytes: 0,
+      pending: 0,
+      sealed: false,
+    };
+  }
+
+  /** Nothing is written to this segment any more. A full segment is synced on a pool thread: it may take long. */
+  #seal(): void {
+    const segment = this.#segment!;
+    this.flushIndex();
+    closeSync(segment.index);
+    segment.sealed = true;
+    this.#segment = undefined;
+    segment.pending++;
+    fdatasync(segment.data, () => this.#finished(segment));
+  }
+
+  /** Without this the kernel keeps every written page, and finding free ones becomes the bottleneck. */
+  #trim(segment: Segment): void {
+    if (this.#addon === undefined || segment.pending > 0) return;
+    const lengthBytes = segment.sizeBytes - TRIM_LAG_BYTES - segment.trimmedBytes;
+    const offsetBytes = segment.trimmedBytes;
+    segment.trimmedBytes += lengthBytes;
+    segment.pending++;
+    this.#addon.trim(segment.data, offsetBytes, lengthBytes, () => this.#finished(segment));
+  }
+
+  #finished(segment: Segment): void {
+    segment.pending--;
+    if (!segment.sealed || segment.pending > 0) return;
+    if (this.#addon === undefined || segment.trimmedBytes >= segment.sizeBytes)
+      return closeSync(segment.data);
+    segment.pending++;
+    const offsetBytes = segment.trimmedBytes;
+    segment.trimmedBytes = segment.sizeBytes;
+    this.#addon.trim(segment.data, offsetBytes, segment.sizeBytes - offsetBytes, () =>
+      this.#finished(segment),
+    );
+  }
+
+  #syncFolder(): void {
+    const folder = openSync(this.#folder, 'r');
+    try {
+      fsyncSync(folder);
+    } finally {
+      closeSync(folder);
+    }
+  }
+}
+
+function writeWhole(file: number, bytes: Uint8Array, positionBytes: number): void {
+  for (let at = 0; at < bytes.length; ) {
+    at += writeSync(file, bytes, at, bytes.length - at, positionBytes + at);
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * Counters in shared memory: one block of float64 per thread, written by that thread alone, read by main for REST
+ * and metrics. Plain loads and stores: a reader may see a value that is a moment old, never a torn one (aligned
+ * 64-bit), and float64 counts exactly to 2^53.
+ */
+import { ERROR_CODES } from '../errors.js';
+
+/** Fields of a shard's block. `refused` is followed by one field per error code. */
+export const SHARD_FIELDS = [
+  'connections_open',
+  'connections_total',
+  'bytes_in',
+  'frames',
+  'records',
+  'events',
+  'events_compiled',
+  'events_legacy',
+  'status_updates',
+  'pot_status_updates',
+  'node_events',
+  'registrations',
+  'node_drops',
+  'ring_full_waits',
+  'ring_full_ms',
+  'error_replies',
+  'error_replies_held_back',
+  ...ERROR_CODES.map((code) => `refused_${code}` as const),
+] as const;
+
+/** Fields of the aggregator's block. */
+export const AGGREGATOR_FIELDS = [
+  'next_seq',
+  'records',
+  'bytes_logged',
+  'batches',
+  'segments',
+  'dead_letters',
+  'dead_letter_bytes',
+  'disk_waits',
+  'disk_wait_ms',
+  'consumers_open',
+  'consumers_total',
+  'consumers_cut_off',
+  'messages_sent',
+  'bytes_sent',
+  'bytes_buffered',
+] as const;
+
+export type ShardField = (typeof SHARD_FIELDS)[number];
+export type AggregatorField = (typeof AGGREGATOR_FIELDS)[number];
+
+/** Indexes by name, resolved once: `SHARD.events`. */
+export const SHARD = Object.fromEntries(SHARD_FIELDS.map((name, at) => [name, at])) as Record<
+  ShardField,
+  number
+>;
+export const AGGREGATOR = Object.fromEntries(AGGREGATOR_FIELDS.map((name, at) => [name, at])) as Record<
+  AggregatorField,
+  number
+>;
+
+export function createShardCounters(): Float64Array {
+  return new Float64Array(new SharedArrayBuffer(SHARD_FIELDS.length * 8));
+}
+
+export function createAggregatorCounters(): Float64Array {
+  return new Float64Array(new SharedArrayBuffer(AGGREGATOR_FIELDS.length * 8));
+}

@@ -1,0 +1,21 @@
+/**
+ * What is counted per connection, in shared memory: one row of float64 per session, written by the shard that owns
+ * the connection, read by main for REST and metrics. Main hands out the row numbers (the session ids) and clears a
+ * row before it gives it out again.
+ */
+export const SESSION_FIELDS = ['last_seen_ms', 'frames', 'records', 'events', 'refused', 'bytes_in'] as const;
+
+export type SessionField = (typeof SESSION_FIELDS)[number];
+
+export const SESSION = Object.fromEntries(SESSION_FIELDS.map((name, at) => [name, at])) as Record<
+  SessionField,
+  number
+>;
+
+/** Floats per row, rounded to a cache line so that two sessions never share one. */
+export const SESSION_STRIDE = 8;
+
+/** A table for `sessions` connections, all zero. */
+export function createSessionTable(sessions: number): Float64Array {
+  return new Float64Array(new SharedArrayBuffer(sessions * SESSION_STRIDE * 8));
+}

@@ -1,0 +1,116 @@
+/**
+ * The scanner in JavaScript, for machines without a C++ compiler: the same answers as native/scanner.h, slower.
+ * It judges each line with the reference reader, so it accepts exactly what that accepts as a documented event.
+ */
+import { isUtf8 } from 'node:buffer';
+import { FIELD, VALUE } from '../protocol/fields.js';
+import { FrameReader, KIND } from '../protocol/frame-reader.js';
+import { type Scanner, type ScannerBuffers, STOP } from './scanner.js';
+
+const NEWLINE = 0x0a;
+
+export class TwinScanner implements Scanner {
+  position = 0;
+  copiedBytes = 0;
+  events = 0;
+  slowStart = 0;
+  slowEnd = 0;
+  readonly #source: Uint8Array;
+  readonly #target: Uint8Array;
+  readonly #maxFrameBytes: number;
+  readonly #reader = new FrameReader();
+  #nodeId: Uint8Array = new Uint8Array(0);
+  /** The whole region is UTF-8, so its lines need no check of their own. */
+  #utf8 = false;
+  #limit = 0;
+
+  constructor({ source, target }: ScannerBuffers, maxFrameBytes: number) {
+    this.#source = source;
+    this.#target = target;
+    this.#maxFrameBytes = maxFrameBytes;
+  }
+
+  setNodeId(digits: Uint8Array): void {
+    this.#nodeId = digits;
+  }
+
+  scan(start: number, end: number, targetOffset: number, targetSpace: number, resume: boolean): number {
+    const source = this.#source;
+    if (!resume) {
+      this.#limit = source.subarray(start, end).lastIndexOf(NEWLINE) + start + 1;
+      this.#utf8 = isUtf8(source.subarray(start, this.#limit));
+    }
+    this.events = 0;
+    let target = targetOffset;
+    let runStart = start;
+    let runEnd = start;
+    let at = start;
+    let stop: number = STOP.done;
+    while (at < this.#limit) {
+      let newline = at;
+      while (source[newline] !== NEWLINE) newline++;
+      if (isBlank(source, at, newline)) {
+        at = newline + 1;
+        continue;
+      }
+      if (!this.#isEvent(at, newline)) {
+        this.slowStart = at;
+        this.slowEnd = newline;
+        at = newline + 1;
+        stop = STOP.slow;
+        break;
+      }
+      const { frameStart, frameEnd } = this.#reader;
+      if (target + (runEnd - runStart) + (frameEnd - frameStart + 1) > targetOffset + targetSpace) {
+        stop = STOP.full;
+        break;
+      }
+      if (frameStart !== runEnd) {
+        target = this.#copy(runStart, runEnd, target);
+        runStart = frameStart;
+      }
+      runEnd = frameEnd;
+      if (frameEnd === newline) {
+        runEnd++;
+      } else {
+        target = this.#copy(runStart, runEnd, target);
+        this.#target[target++] = NEWLINE;
+        runStart = runEnd = newline + 1;
+      }
+      this.events++;
+      at = newline + 1;
+    }
+    target = this.#copy(runStart, runEnd, target);
+    this.position = at;
+    this.copiedBytes = target - targetOffset;
+    return stop;
+  }
+
+  #copy(start: number, end: number, target: number): number {
+    if (end > start) this.#target.set(this.#source.subarray(start, end), target);
+    return target + (end - start);
+  }
+
+  #isEvent(start: number, end: number): boolean {
+    const reader = this.#reader;
+    if (reader.read(this.#source, start, end, this.#utf8) !== KIND.potEvent) return false;
+    if (
+      reader.type(FIELD.pot_type) === VALUE.absent ||
+      reader.frameEnd - reader.frameStart > this.#maxFrameBytes
+    )
+      return false;
+    const idStart = reader.start(FIELD.node_id);
+    const id = this.#nodeId;
+    if (reader.end(FIELD.node_id) - idStart !== id.length) return false;
+    for (let i = 0; i < id.length; i++) if (this.#source[idStart + i] !== id[i]) return false;
+    return true;
+  }
+}
+
+function isBlank(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) {
+    const c = bytes[i];
+    if (c !== 0x20 && c !== 0x0d && c !== 0x09) return false;
+  }
+  return true;
+}

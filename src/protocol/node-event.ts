@@ -1,0 +1,51 @@
+/**
+ * NodeEvent: something about the node itself. It carries no node id.
+ *
+ *   {"type":T,"message":string?,"description":string?} | T | {T:{"message":string?,"description":string?}|null}
+ *   T: "Started" | "Stopped" | "Alarm" | "Error"
+ */
+import { FIELD, VALUE } from './fields.js';
+import { type FrameReader, KIND, type Kind } from './frame-reader.js';
+
+export const NODE_EVENT_TYPES = ['Started', 'Stopped', 'Alarm', 'Error'] as const;
+
+function isEventType(value: unknown): boolean {
+  return (NODE_EVENT_TYPES as readonly unknown[]).includes(value);
+}
+
+export function checkNodeEvent(frame: FrameReader): Kind {
+  const allowed = `is not one of ${NODE_EVENT_TYPES.join(', ')}`;
+  if (frame.type(FIELD.body) === VALUE.string) {
+    if (!isEventType(frame.string(FIELD.body)))
+      return frame.refuse('INVALID_MESSAGE_FORMAT', `NodeEvent ${allowed}`);
+    frame.bareString = true;
+    return KIND.nodeEvent;
+  }
+  if (!frame.needObject(FIELD.body)) return KIND.refused;
+  if (frame.type(FIELD.type) === VALUE.absent) {
+    const body = JSON.parse(frame.raw(FIELD.body)) as Record<string, unknown>;
+    const names = Object.keys(body);
+    const name = names[0];
+    if (names.length !== 1 || name === undefined || !isEventType(name))
+      return frame.refuseField(FIELD.type, 'is missing');
+    const inner = body[name];
+    if (inner === null) return KIND.nodeEvent;
+    if (typeof inner !== 'object' || Array.isArray(inner))
+      return frame.refuse('INVALID_MESSAGE_FORMAT', `NodeEvent.${name} is not an object`);
+    const { message, description } = inner as Record<string, unknown>;
+    if (!isText(message)) return frame.refuseField(FIELD.text, 'is not a string');
+    return isText(description) ? KIND.nodeEvent : frame.refuseField(FIELD.description, 'is not a string');
+  }
+  if (!frame.needString(FIELD.type)) return KIND.refused;
+  if (!isEventType(frame.string(FIELD.type))) return frame.refuseField(FIELD.type, allowed);
+  for (const field of [FIELD.text, FIELD.description]) {
+    const type = frame.type(field);
+    if (type !== VALUE.absent && type !== VALUE.null && type !== VALUE.string)
+      return frame.refuseField(field, 'is not a string');
+  }
+  return KIND.nodeEvent;
+}
+
+function isText(value: unknown): boolean {
+  return value === undefined || value === null || typeof value === 'string';
+}

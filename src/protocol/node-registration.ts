@@ -1,0 +1,53 @@
+/**
+ * NodeRegistration: the first frame of a session.
+ *
+ *   {"node_id":u64,"node_name":string of 1 to 255,"address":string,"port":u16,"node_type":"Full"|"Agent","totp_code":string?}
+ */
+import { LIMITS } from '../limits.js';
+import { FIELD, VALUE } from './fields.js';
+import { type FrameReader, KIND, type Kind } from './frame-reader.js';
+
+export const NODE_TYPES = ['Full', 'Agent'] as const;
+export type NodeType = (typeof NODE_TYPES)[number];
+
+/** A registration as it crosses threads. `nodeId` is its digits. */
+export interface NodeRegistration {
+  readonly nodeId: string;
+  readonly nodeName: string;
+  readonly address: string;
+  readonly port: number;
+  readonly nodeType: NodeType;
+}
+
+export function checkNodeRegistration(frame: FrameReader): Kind {
+  if (!frame.needObject(FIELD.body) || !frame.needNodeId() || !frame.needString(FIELD.node_name))
+    return KIND.refused;
+  const nameLength = [...frame.string(FIELD.node_name)].length;
+  if (nameLength < 1 || nameLength > LIMITS.nodeNameLength) {
+    return frame.refuseField(FIELD.node_name, `is not 1 to ${LIMITS.nodeNameLength} characters long`);
+  }
+  if (!frame.needString(FIELD.address)) return KIND.refused;
+  if (!frame.needNumber(FIELD.port)) return KIND.refused;
+  const port = frame.raw(FIELD.port);
+  if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535)
+    return frame.refuseField(FIELD.port, 'is not an integer from 0 to 65535');
+  if (!frame.needString(FIELD.node_type)) return KIND.refused;
+  if (!(NODE_TYPES as readonly string[]).includes(frame.string(FIELD.node_type))) {
+    return frame.refuseField(FIELD.node_type, `is not one of ${NODE_TYPES.join(', ')}`);
+  }
+  const code = frame.type(FIELD.totp_code);
+  if (code !== VALUE.absent && code !== VALUE.null && code !== VALUE.string)
+    return frame.refuseField(FIELD.totp_code, 'is not a string');
+  return KIND.nodeRegistration;
+}
+
+/** The values of a frame that was found to be a registration. */
+export function readNodeRegistration(frame: FrameReader): NodeRegistration {
+  return {
+    nodeId: frame.raw(FIELD.node_id),
+    nodeName: frame.string(FIELD.node_name),
+    address: frame.string(FIELD.address).slice(0, 255),
+    port: Number(frame.raw(FIELD.port)),
+    nodeType: frame.string(FIELD.node_type) as NodeType,
+  };
+}

@@ -1,0 +1,47 @@
+/**
+ * What Core says: answers to nodes, and its own notices in the stream. Every text is a whole frame with its newline.
+ * Node ids go out as the digits that came in.
+ */
+import type { ErrorCode } from '../errors.js';
+import type { NodeRegistration } from './node-registration.js';
+
+function frame(name: string, body: string): string {
+  return `{"version":2,"message":{"${name}":${body}}}\n`;
+}
+
+/** Answer to a registration. `nodeId` is undefined where the registration could not be read that far. */
+export function registrationAck(nodeId: string | undefined, accepted: boolean, message: string): string {
+  const id = nodeId === undefined ? '' : `"node_id":${nodeId},`;
+  return frame('RegistrationAck', `{${id}"accepted":${accepted},"message":${JSON.stringify(message)}}`);
+}
+
+/** Answer to a frame that cannot be processed. `heldBack`: how many answers were not sent since the last one. */
+export function errorReply(code: ErrorCode, message: string, heldBack: number): string {
+  const text = heldBack > 0 ? `${message} (and ${heldBack} more errors since the last answer)` : message;
+  return frame('Error', `{"code":"${code}","message":${JSON.stringify(text)}}`);
+}
+
+/** Notice: a node is there. */
+export function nodeRegistered(node: NodeRegistration, remote: string, atMs: number): string {
+  const { nodeId, nodeName, address, port, nodeType } = node;
+  return frame(
+    'NodeRegistered',
+    `{"node_id":${nodeId},"node_name":${JSON.stringify(nodeName)},"address":${JSON.stringify(address)},"port":${port},` +
+      `"node_type":"${nodeType}","remote":${JSON.stringify(remote)},"timestamp":"${new Date(atMs).toISOString()}"}`,
+  );
+}
+
+/** Notice: a node is gone. `status` is Stopped after a NodeDrop, else Unknown. */
+export function nodeDisconnected(
+  nodeId: string,
+  nodeName: string,
+  status: 'Stopped' | 'Unknown',
+  reason: string,
+  atMs: number,
+): string {
+  return frame(
+    'NodeDisconnected',
+    `{"node_id":${nodeId},"node_name":${JSON.stringify(nodeName)},"status":"${status}","reason":${JSON.stringify(reason)},` +
+      `"timestamp":"${new Date(atMs).toISOString()}"}`,
+  );
+}

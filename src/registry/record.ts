@@ -1,0 +1,52 @@
+/**
+ * What Core remembers of a node: the shapes that the registry hands out, and nothing that changes them.
+ *
+ * Owned by main (control plane). Ids are bigint: a number would destroy most of them.
+ */
+import type { NodeType } from '../protocol/node-registration.js';
+import type { NodeStatus } from '../protocol/node-status-update.js';
+import type { PotStatus } from '../protocol/pot-status-update.js';
+
+/** What was counted over the sessions of a node, in the unit of each name. */
+export interface NodeTotals {
+  readonly frames: number;
+  readonly records: number;
+  readonly events: number;
+  readonly refused: number;
+  readonly bytesIn: number;
+}
+
+export interface PotRecord {
+  readonly potId: string;
+  readonly potType: string;
+  readonly status: PotStatus;
+  readonly message: string | null;
+  readonly updatedMs: number;
+}
+
+/** A node, connected or not. Read-only for everybody but the registry; it is the live object, not a copy. */
+export interface NodeRecord {
+  readonly id: bigint;
+  readonly name: string;
+  readonly type: NodeType;
+  readonly status: NodeStatus;
+  /** What the node says about itself; whatever a stranger wrote, so never an address to connect to. */
+  readonly reportedAddress: string;
+  readonly reportedPort: number;
+  /** "ip:port" the (last) connection came from. */
+  readonly remote: string;
+  /** Row in the session table; null while disconnected. */
+  readonly session: number | null;
+  readonly shard: number | null;
+  /** Start of the present session, or of the last one. */
+  readonly connectedSinceMs: number;
+  /** While connected this is the start of the session: the shard keeps the live value in the session table. */
+  readonly lastSeenMs: number;
+  /** Registrations accepted for this record, over all its ids. */
+  readonly registrations: number;
+  /** Sums of the sessions that have ended; the present one is still in the session table. */
+  readonly totals: NodeTotals;
+  readonly pots: ReadonlyMap<string, PotRecord>;
+  /** Updates of pots that could not be remembered because a bound was reached. */
+  readonly potsOverflow: number;
+}

@@ -1,0 +1,182 @@
+/**
+ * Decides about registrations and keeps the registry in step with what the shards report. Owned by main.
+ *
+ * Two things may hold an acceptance back, both so that a node's records stay in order over its connections: the
+ * connection it takes over must have closed, and what its last connection left in another shard's ring must have
+ * been written.
+ */
+import type { Logger } from 'pino';
+import type { Sessions } from '../gate/sessions.js';
+import type { RingObserver } from '../memory/ring.js';
+import { SESSION, SESSION_STRIDE } from '../memory/session-table.js';
+import type { NodeRegistration } from '../protocol/node-registration.js';
+import { sessionTotals } from '../rest/core-view.js';
+import type { MainToShard, Orphan, ShardToMain } from '../shard/messages.js';
+import type { NodeRegistry } from './registry.js';
+
+/** How often a waiting registration looks whether a ring has been read. */
+const RING_POLL_MS = 5;
+
+export interface ShardDoor {
+  post(slot: number, message: MainToShard): void;
+  ring(slot: number): RingObserver;
+}
+
+interface Waiting {
+  readonly session: number;
+  readonly registration: NodeRegistration;
+}
+
+/** Where the last records of a node that has left are: in which ring, up to which run. */
+interface LastRun {
+  readonly slot: number;
+  readonly ring: RingObserver;
+  readonly published: number;
+}
+
+export class Registrar {
+  readonly #registry: NodeRegistry;
+  readonly #sessions: Sessions;
+  readonly #table: Float64Array;
+  readonly #shards: ShardDoor;
+  readonly #logger: Logger;
+  /** By the session that has to close first. */
+  readonly #superseding = new Map<number, Waiting>();
+  readonly #lastRuns = new Map<bigint, LastRun>();
+
+  constructor(
+    registry: NodeRegistry,
+    sessions: Sessions,
+    table: Float64Array,
+    shards: ShardDoor,
+    logger: Logger,
+  ) {
+    this.#registry = registry;
+    this.#sessions = sessions;
+    this.#table = table;
+    this.#shards = shards;
+    this.#logger = logger;
+  }
+
+  receive(message: Extract<ShardToMain, { type: 'register' | 'status' | 'pot' | 'closed' }>): void {
+    switch (message.type) {
+      case 'register':
+        this.#decide(message);
+        break;
+      case 'status':
+        this.#registry.status(message.session, message.status);
+        break;
+      case 'pot':
+        this.#registry.pot(message.session, { ...message, nowMs: Date.now() });
+        break;
+      case 'closed':
+        this.#closed(message);
+        break;
+    }
+  }
+
+  /** The shard of a slot died: its sessions are over. Answers the nodes whose notice is owed to the stream. */
+  abandon(slot: number): Orphan[] {
+    const orphans: Orphan[] = [];
+    for (const { number } of this.#sessions.ofSlot(slot)) {
+      const record = this.#disconnected(number, 'Unknown');
+      if (record !== null) orphans.push({ nodeId: String(record.id), nodeName: record.name });
+      this.#sessions.close(number);
+      this.#goOn(number);
+    }
+    return orphans;
+  }
+
+  /** Forgets what rings have passed; call it now and then. */
+  sweep(): void {
+    for (const [id, last] of this.#lastRuns) if (last.ring.passed(last.published)) this.#lastRuns.delete(id);
+  }
+
+  #decide({ session, registration }: Waiting): void {
+    const open = this.#sessions.get(session);
+    if (open === undefined) return;
+    const nodeId = BigInt(registration.nodeId);
+    const last = this.#lastRuns.get(nodeId);
+    if (last !== undefined && last.slot !== open.slot && !last.ring.passed(last.published)) {
+      setTimeout(() => this.#decide({ session, registration }), RING_POLL_MS);
+      return;
+    }
+    const decision = this.#registry.register({
+      ...registration,
+      nodeId,
+      session,
+      shard: open.slot,
+      remote: open.remote,
+      nowMs: Date.now(),
+    });
+    const node = { node: registration.nodeName, node_id: registration.nodeId, remote: open.remote };
+    switch (decision.kind) {
+      case 'accept': {
+        const potTypes = [...decision.record.pots.values()].map((pot) => [pot.potId, pot.potType] as const);
+        this.#shards.post(open.slot, {
+          type: 'accept',
+          session,
+          message: 'Registration successful',
+          potTypes,
+        });
+        this.#logger.info({ ...node, shard: open.slot, known: decision.takesOver }, 'node registered');
+        break;
+      }
+      case 'supersede': {
+        const waiting = this.#superseding.get(decision.session);
+        // A third connection of the same node: the second one gives way.
+        if (waiting !== undefined)
+          this.#refuse(
+            waiting.session,
+            'NODE_ALREADY_REGISTERED',
+            'a newer connection of this node took over',
+          );
+        this.#superseding.set(decision.session, { session, registration });
+        this.#shards.post(decision.shard, {
+          type: 'close',
+          session: decision.session,
+          reason: 'taken over by a new connection',
+        });
+        break;
+      }
+      case 'refuse':
+        this.#logger.warn({ ...node, code: decision.code }, 'registration refused');
+        this.#refuse(session, decision.code, decision.message);
+        break;
+    }
+  }
+
+  #refuse(session: number, code: Extract<MainToShard, { type: 'refuse' }>['code'], message: string): void {
+    const open = this.#sessions.get(session);
+    if (open !== undefined) this.#shards.post(open.slot, { type: 'refuse', session, code, message });
+  }
+
+  #closed({ session, status, reason, published }: Extract<ShardToMain, { type: 'closed' }>): void {
+    const open = this.#sessions.get(session);
+    if (open === undefined) return;
+    const record = this.#disconnected(session, status);
+    if (record !== null) {
+      this.#lastRuns.set(record.id, { slot: open.slot, ring: this.#shards.ring(open.slot), published });
+      this.#logger.info({ node: record.name, node_id: String(record.id), reason }, 'node disconnected');
+    }
+    this.#sessions.close(session);
+    this.#goOn(session);
+  }
+
+  #disconnected(session: number, status: 'Stopped' | 'Unknown') {
+    return this.#registry.disconnected(session, {
+      status,
+      nowMs: Date.now(),
+      lastSeenMs: this.#table[session * SESSION_STRIDE + SESSION.last_seen_ms]!,
+      totals: sessionTotals(this.#table, session),
+    });
+  }
+
+  /** A session has gone: the registration that waited for it is decided now. */
+  #goOn(session: number): void {
+    const waiting = this.#superseding.get(session);
+    if (waiting === undefined) return;
+    this.#superseding.delete(session);
+    this.#decide(waiting);
+  }
+}

@@ -1,0 +1,281 @@
+/**
+ * The node registry: who is connected, who was, and what is remembered of them.
+ *
+ * Owned by main. No I/O, no threads, no clock: time is passed in, so a seed can drive it. Input can make it refuse,
+ * never throw; it throws only when main itself breaks the rules.
+ *
+ * Who a node is. Nodes draw a new id at every start, `node_name` is what lasts. So a record belongs to its name, and the
+ * id is where it can be found at present:
+ *
+ *                        name as before                         other name
+ *   id is connected      supersede: old session closes first    refuse, NODE_ALREADY_REGISTERED
+ *   id is disconnected   the record goes on                     the record gives way, see `register`
+ *   id is new            the name's last disconnected record goes on under the new id, else a new record
+ *
+ * Three indexes: by id (all), by session (connected), by name (disconnected, oldest first). One more order, of all
+ * disconnected records by age, says which one gives way when the registry is full.
+ */
+import { NODE_STATUSES, type NodeStatus } from '../protocol/node-status-update.js';
+import type { PotStatus } from '../protocol/pot-status-update.js';
+import { boundedText } from './bounded-text.js';
+import { createEntry, type Entry } from './entry.js';
+import { assertRegistryInvariants } from './invariants.js';
+import { REGISTRY_LIMITS, type RegistryLimits } from './limits.js';
+import { LinkedOrder } from './order.js';
+import type { NodeRecord, NodeTotals } from './record.js';
+import {
+  ALREADY_REGISTERED,
+  NOT_THIS_CONNECTION,
+  REGISTRY_FULL,
+  type RegistrationDecision,
+  type RegistrationRequest,
+} from './registration.js';
+
+export interface SessionEnd {
+  /** `Stopped` after a `NodeDrop`, `Unknown` otherwise. */
+  readonly status: 'Stopped' | 'Unknown';
+  readonly nowMs: number;
+  /** Last frame of the session, from the session table; without it, `nowMs`. */
+  readonly lastSeenMs?: number;
+  /** What this session counted. */
+  readonly totals: NodeTotals;
+}
+
+export interface PotUpdate {
+  readonly potId: string;
+  readonly potType: string;
+  readonly status: PotStatus;
+  readonly message: string | null;
+  readonly nowMs: number;
+}
+
+export interface NodeCounts {
+  readonly known: number;
+  readonly connected: number;
+  readonly byStatus: Readonly<Record<NodeStatus, number>>;
+}
+
+export class NodeRegistry {
+  readonly #limits: RegistryLimits;
+  readonly #byId = new Map<bigint, Entry>();
+  readonly #bySession = new Map<number, Entry>();
+  readonly #disconnectedByName = new Map<string, LinkedOrder<Entry>>();
+  readonly #disconnectedByAge = new LinkedOrder<Entry>();
+  readonly #statusCounts: Record<NodeStatus, number>;
+  #potCount = 0;
+
+  constructor(limits: RegistryLimits = REGISTRY_LIMITS) {
+    this.#limits = limits;
+    this.#statusCounts = Object.fromEntries(NODE_STATUSES.map((status) => [status, 0])) as Record<
+      NodeStatus,
+      number
+    >;
+  }
+
+  register(request: RegistrationRequest): RegistrationDecision {
+    const own = this.#bySession.get(request.session);
+    if (own !== undefined) return this.#registerAgain(own, request);
+
+    const holder = this.#byId.get(request.nodeId);
+    if (holder !== undefined && holder.session !== null && holder.shard !== null) {
+      if (holder.name !== request.nodeName) return ALREADY_REGISTERED;
+      return { kind: 'supersede', session: holder.session, shard: holder.shard };
+    }
+
+    // Several disconnected records may bear the name (two nodes shared it while connected): the one that left last goes
+    // on, because a node that restarts is back within seconds and the others may be gone for good.
+    const earlier =
+      holder?.name === request.nodeName ? holder : this.#disconnectedByName.get(request.nodeName)?.last;
+
+    // A disconnected record of another name has the id: an id copied from an example, a renamed node, or chance. Its
+    // pots and totals are that other node's, so they are not inherited, and as an id finds one record only, the
+    // record that has lost its id is forgotten.
+    if (holder !== undefined && holder !== earlier) this.#forget(holder);
+
+    if (earlier !== undefined) {
+      const formerId = earlier.id === request.nodeId ? null : earlier.id;
+      this.#byId.delete(earlier.id);
+      this.#leaveDisconnected(earlier);
+      this.#connect(earlier, request);
+      return { kind: 'accept', record: earlier, takesOver: true, formerId };
+    }
+
+    if (!this.#makeRoom()) return REGISTRY_FULL;
+    const entry = createEntry(request);
+    this.#statusCounts[entry.status] += 1;
+    this.#connect(entry, request);
+    return { kind: 'accept', record: entry, takesOver: false, formerId: null };
+  }
+
+  /** The session has ended. Null when no node has that session (it never registered, or this was said before). */
+  disconnected(session: number, end: SessionEnd): NodeRecord | null {
+    const entry = this.#bySession.get(session);
+    if (entry === undefined) return null;
+    this.#bySession.delete(session);
+    entry.session = null;
+    entry.shard = null;
+    entry.lastSeenMs = end.lastSeenMs ?? end.nowMs;
+    entry.totals = {
+      frames: entry.totals.frames + end.totals.frames,
+      records: entry.totals.records + end.totals.records,
+      events: entry.totals.events + end.totals.events,
+      refused: entry.totals.refused + end.totals.refused,
+      bytesIn: entry.totals.bytesIn + end.totals.bytesIn,
+    };
+    this.#setStatus(entry, end.status);
+    this.#enterDisconnected(entry);
+    return entry;
+  }
+
+  /** True when the status is another one than before. */
+  status(session: number, status: NodeStatus): boolean {
+    const entry = this.#bySession.get(session);
+    if (entry === undefined || entry.status === status) return false;
+    this.#setStatus(entry, status);
+    return true;
+  }
+
+  /** `overflow`: the update was fine, but a bound keeps it from being remembered; the record counts it. */
+  pot(session: number, update: PotUpdate): 'stored' | 'overflow' | 'no-session' {
+    const entry = this.#bySession.get(session);
+    if (entry === undefined) return 'no-session';
+    const isNew = entry.potTable === null || !entry.potTable.has(update.potId);
+    if (isNew && !this.#hasRoomForPot(entry, update.potId)) {
+      entry.potsOverflow += 1;
+      return 'overflow';
+    }
+    if (entry.potTable === null) {
+      entry.potTable = new Map();
+      entry.pots = entry.potTable;
+    }
+    const { potFieldLength } = this.#limits;
+    entry.potTable.set(update.potId, {
+      potId: update.potId,
+      potType: boundedText(update.potType, potFieldLength),
+      status: update.status,
+      message: update.message === null ? null : boundedText(update.message, potFieldLength),
+      updatedMs: update.nowMs,
+    });
+    if (isNew) this.#potCount += 1;
+    return 'stored';
+  }
+
+  bySession(session: number): NodeRecord | undefined {
+    return this.#bySession.get(session);
+  }
+
+  byId(id: bigint): NodeRecord | undefined {
+    return this.#byId.get(id);
+  }
+
+  /** All records, those registered longest ago first. A new array of the live records. */
+  list(): NodeRecord[] {
+    return [...this.#byId.values()];
+  }
+
+  counts(): NodeCounts {
+    return { known: this.#byId.size, connected: this.#bySession.size, byStatus: { ...this.#statusCounts } };
+  }
+
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  /** Throws when indexes, counts and bounds do not agree. Walks everything: for tests, after each step. */
+  assertInvariants(): void {
+    assertRegistryInvariants({
+      limits: this.#limits,
+      byId: this.#byId,
+      bySession: this.#bySession,
+      disconnectedByName: this.#disconnectedByName,
+      disconnectedByAge: this.#disconnectedByAge,
+      statusCounts: this.#statusCounts,
+      potCount: this.#potCount,
+    });
+  }
+
+  /**
+   * A second registration on a connection that has one. The same node may repeat itself; a connection never
+   * becomes another node, because its frames in flight would be counted for the wrong one.
+   */
+  #registerAgain(own: Entry, request: RegistrationRequest): RegistrationDecision {
+    if (own.id !== request.nodeId) return NOT_THIS_CONNECTION;
+    if (own.name !== request.nodeName) return ALREADY_REGISTERED;
+    own.type = request.nodeType;
+    own.reportedAddress = boundedText(request.address, this.#limits.potFieldLength);
+    own.reportedPort = request.port;
+    own.registrations += 1;
+    this.#setStatus(own, 'Connected');
+    return { kind: 'accept', record: own, takesOver: false, formerId: null };
+  }
+
+  #connect(entry: Entry, request: RegistrationRequest): void {
+    entry.id = request.nodeId;
+    entry.type = request.nodeType;
+    entry.reportedAddress = boundedText(request.address, this.#limits.potFieldLength);
+    entry.reportedPort = request.port;
+    entry.remote = request.remote;
+    entry.session = request.session;
+    entry.shard = request.shard;
+    entry.connectedSinceMs = request.nowMs;
+    entry.lastSeenMs = request.nowMs;
+    entry.registrations += 1;
+    this.#setStatus(entry, 'Connected');
+    this.#byId.set(entry.id, entry);
+    this.#bySession.set(request.session, entry);
+  }
+
+  #setStatus(entry: Entry, status: NodeStatus): void {
+    this.#statusCounts[entry.status] -= 1;
+    this.#statusCounts[status] += 1;
+    entry.status = status;
+  }
+
+  #enterDisconnected(entry: Entry): void {
+    entry.ageLink = this.#disconnectedByAge.append(entry);
+    let sameName = this.#disconnectedByName.get(entry.name);
+    if (sameName === undefined) {
+      sameName = new LinkedOrder();
+      this.#disconnectedByName.set(entry.name, sameName);
+    }
+    entry.nameLink = sameName.append(entry);
+  }
+
+  #leaveDisconnected(entry: Entry): void {
+    const sameName = this.#disconnectedByName.get(entry.name);
+    if (entry.ageLink === null || entry.nameLink === null || sameName === undefined) {
+      throw new Error('a record left the disconnected ones without being one of them');
+    }
+    this.#disconnectedByAge.remove(entry.ageLink);
+    sameName.remove(entry.nameLink);
+    if (sameName.first === undefined) this.#disconnectedByName.delete(entry.name);
+    entry.ageLink = null;
+    entry.nameLink = null;
+  }
+
+  /** Only for disconnected records: nobody who is connected is ever forgotten. */
+  #forget(entry: Entry): void {
+    this.#leaveDisconnected(entry);
+    this.#byId.delete(entry.id);
+    this.#statusCounts[entry.status] -= 1;
+    this.#potCount -= entry.pots.size;
+  }
+
+  /** False when every record is connected: then there is nobody who could give way. */
+  #makeRoom(): boolean {
+    if (this.#byId.size < this.#limits.nodes) return true;
+    const oldest = this.#disconnectedByAge.first;
+    if (oldest === undefined) return false;
+    this.#forget(oldest);
+    return true;
+  }
+
+  /** A pot whose id is too long is not remembered at all: cut, it could pass for another one. */
+  #hasRoomForPot(entry: Entry, potId: string): boolean {
+    return (
+      potId.length <= this.#limits.potFieldLength &&
+      entry.pots.size < this.#limits.potsPerNode &&
+      this.#potCount < this.#limits.potsInAll
+    );
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * The view of a running Core: joins the registry's records with the live counts of the session table.
+ *
+ * Owned by main. Reads the shared table, never writes it.
+ */
+import { SESSION, SESSION_STRIDE, type SessionField } from '../memory/session-table.js';
+import type { NodeRecord, NodeTotals } from '../registry/record.js';
+import type { NodeRegistry } from '../registry/registry.js';
+import type { Metrics } from '../telemetry/metrics.js';
+import type { Stats } from '../telemetry/stats.js';
+import type { About, CoreView, Health, NodeView } from './view.js';
+
+export interface CoreViewParts {
+  readonly registry: NodeRegistry;
+  readonly sessionTable: Float64Array;
+  readonly stats: Stats;
+  readonly metrics: Metrics;
+  about(): About;
+  health(): Health;
+}
+
+export function createCoreView(parts: CoreViewParts): CoreView {
+  const { registry, sessionTable, stats, metrics } = parts;
+  return {
+    about: () => parts.about(),
+    health: () => parts.health(),
+    nodes: () => viewsOf(registry.list(), sessionTable),
+    node(id) {
+      const record = registry.byId(id);
+      return record === undefined ? undefined : viewOf(record, sessionTable);
+    },
+    nodeCounts: () => registry.counts(),
+    stats: () => stats.snapshot(),
+    deadLetters() {
+      const { dead_letters, dead_letter_bytes } = stats.snapshot().aggregator;
+      return { frames: dead_letters, bytes: dead_letter_bytes };
+    },
+    metrics: () => metrics,
+  };
+}
+
+/** What the row of a session has counted, in the shape that `NodeRegistry.disconnected` takes. */
+export function sessionTotals(sessionTable: Float64Array, session: number): NodeTotals {
+  return {
+    frames: cell(sessionTable, session, 'frames'),
+    records: cell(sessionTable, session, 'records'),
+    events: cell(sessionTable, session, 'events'),
+    refused: cell(sessionTable, session, 'refused'),
+    bytesIn: cell(sessionTable, session, 'bytes_in'),
+  };
+}
+
+function* viewsOf(records: readonly NodeRecord[], sessionTable: Float64Array): IterableIterator<NodeView> {
+  for (const record of records) yield viewOf(record, sessionTable);
+}
+
+function viewOf(record: NodeRecord, sessionTable: Float64Array): NodeView {
+  const { session } = record;
+  const connected = session !== null;
+  return {
+    id: record.id,
+    name: record.name,
+    type: record.type,
+    status: record.status,
+    connected,
+    reportedAddress: record.reportedAddress,
+    reportedPort: record.reportedPort,
+    remote: record.remote,
+    shard: record.shard,
+    connectedSinceMs: connected ? record.connectedSinceMs : null,
+    // A fresh row is zero until the session's first frame was seen.
+    lastSeenMs: connected
+      ? Math.max(record.lastSeenMs, cell(sessionTable, session, 'last_seen_ms'))
+      : record.lastSeenMs,
+    registrations: record.registrations,
+    totals: connected ? plus(record.totals, sessionTotals(sessionTable, session)) : record.totals,
+    pots: record.pots,
+    potsOverflow: record.potsOverflow,
+  };
+}
+
+function plus(past: NodeTotals, present: NodeTotals): NodeTotals {
+  return {
+    frames: past.frames + present.frames,
+    records: past.records + present.records,
+    events: past.events + present.events,
+    refused: past.refused + present.refused,
+    bytesIn: past.bytesIn + present.bytesIn,
+  };
+}
+
+function cell(sessionTable: Float64Array, session: number, field: SessionField): number {
+  const value = sessionTable[session * SESSION_STRIDE + SESSION[field]];
+  if (value === undefined) throw new Error(`session ${session} has no row in the session table`);
+  return value;
+}

@@ -1,0 +1,15 @@
+/** `GET /health`: for load balancers and monitors; the status code alone is enough. */
+import type { RestApp } from '../app.js';
+import { HealthAnswer } from '../schemas.js';
+import type { CoreView } from '../view.js';
+
+export function healthRoute(app: RestApp, view: CoreView): void {
+  app.get(
+    '/health',
+    { schema: { response: { 200: HealthAnswer, 503: HealthAnswer } } },
+    async (_request, reply) => {
+      const health = view.health();
+      return reply.code(health.status === 'ok' ? 200 : 503).send(health);
+    },
+  );
+}

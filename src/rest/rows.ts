@@ -1,0 +1,55 @@
+/**
+ * From what Core knows to what REST shows: names of the API, times as text.
+ *
+ * Owned by main. Pure.
+ */
+import type { PotRecord } from '../registry/record.js';
+import type { HoneypotRowJson, NodeRowJson, PotJson } from './schemas.js';
+import type { NodeView } from './view.js';
+
+const LARGEST_TIME_MS = 8.64e15;
+
+/** ISO 8601 in UTC; null for a time that was never set or is not one. */
+export function isoTime(timeMs: number | null): string | null {
+  if (timeMs === null || !(timeMs > 0 && timeMs <= LARGEST_TIME_MS)) return null;
+  return new Date(timeMs).toISOString();
+}
+
+export function nodeRow(node: NodeView): NodeRowJson {
+  return {
+    node_id: node.id,
+    id: node.id.toString(),
+    node_name: node.name,
+    status: node.status,
+    node_type: node.type,
+    connected: node.connected,
+    address: node.reportedAddress,
+    port: node.reportedPort,
+    remote: node.remote,
+    shard: node.shard,
+    connected_since: isoTime(node.connectedSinceMs),
+    last_seen: isoTime(node.lastSeenMs),
+    registrations: node.registrations,
+    frames: node.totals.frames,
+    records: node.totals.records,
+    events: node.totals.events,
+    refused: node.totals.refused,
+    bytes_in: node.totals.bytesIn,
+    pots: node.pots.size,
+    pots_not_kept: node.potsOverflow,
+  };
+}
+
+export function potRow(pot: PotRecord): PotJson {
+  return {
+    pot_id: pot.potId,
+    pot_type: pot.potType,
+    status: pot.status,
+    message: pot.message,
+    updated: isoTime(pot.updatedMs) ?? '',
+  };
+}
+
+export function honeypotRow(node: NodeView, pot: PotRecord): HoneypotRowJson {
+  return { node_id: node.id, id: node.id.toString(), node_name: node.name, ...potRow(pot) };
+}

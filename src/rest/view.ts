@@ -1,0 +1,60 @@
+/**
+ * What REST knows about Core: everything behind the routes is asked for through this interface, and every question is
+ * answered at once from main's memory or the shared counters.
+ *
+ * Owned by main. Nothing here may wait for another thread.
+ */
+import type { NodeType } from '../protocol/node-registration.js';
+import type { NodeStatus } from '../protocol/node-status-update.js';
+import type { NodeTotals, PotRecord } from '../registry/record.js';
+import type { NodeCounts } from '../registry/registry.js';
+import type { StatsSnapshot } from '../telemetry/stats.js';
+
+export interface About {
+  readonly version: string;
+  readonly mode: 'native' | 'portable';
+  readonly startedAtMs: number;
+  readonly uptimeMs: number;
+}
+
+/** `reason` is for people and monitors: Core's own words, never a text that came from outside. */
+export type Health =
+  | { readonly status: 'ok' }
+  | { readonly status: 'starting' | 'stopping' | 'degraded'; readonly reason: string };
+
+/** A node with what its present session has counted so far already added. */
+export interface NodeView {
+  readonly id: bigint;
+  readonly name: string;
+  readonly type: NodeType;
+  readonly status: NodeStatus;
+  readonly connected: boolean;
+  readonly reportedAddress: string;
+  readonly reportedPort: number;
+  readonly remote: string;
+  readonly shard: number | null;
+  /** Null while disconnected. */
+  readonly connectedSinceMs: number | null;
+  readonly lastSeenMs: number;
+  readonly registrations: number;
+  readonly totals: NodeTotals;
+  readonly pots: ReadonlyMap<string, PotRecord>;
+  readonly potsOverflow: number;
+}
+
+export interface DeadLetterSummary {
+  readonly frames: number;
+  readonly bytes: number;
+}
+
+export interface CoreView {
+  about(): About;
+  health(): Health;
+  /** The nodes known at the moment of the call; each is looked at when its turn comes. May be read over seconds. */
+  nodes(): Iterable<NodeView>;
+  node(id: bigint): NodeView | undefined;
+  nodeCounts(): NodeCounts;
+  stats(): StatsSnapshot;
+  deadLetters(): DeadLetterSummary;
+  metrics(): { readonly contentType: string; render(): Promise<string> };
+}

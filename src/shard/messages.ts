@@ -1,0 +1,94 @@
+/**
+ * Everything that crosses between main and a shard, both ways, over one MessagePort per shard. A session is a
+ * connection of a node; its number is its row in the session table. Node ids cross as digits.
+ */
+import type { MessagePort } from 'node:worker_threads';
+import type { Config } from '../config/config.js';
+import type { ErrorCode } from '../errors.js';
+import type { RingMemory } from '../memory/ring.js';
+import type { Mode } from '../native/addon.js';
+import type { NodeRegistration } from '../protocol/node-registration.js';
+import type { NodeStatus } from '../protocol/node-status-update.js';
+import type { PotStatus } from '../protocol/pot-status-update.js';
+
+/** What a shard is given when it starts: the argument of its piscina task. */
+export interface ShardStart {
+  readonly slot: number;
+  readonly mode: Mode;
+  readonly config: Config;
+  readonly port: MessagePort;
+  /** A message on it wakes the aggregator. */
+  readonly aggregatorPort: MessagePort;
+  readonly ring: RingMemory;
+  readonly counters: Float64Array;
+  readonly sessions: Float64Array;
+  /** Sessions of the shard that died in this slot: their notices are still owed to the stream. */
+  readonly orphans: readonly Orphan[];
+}
+
+export interface Orphan {
+  readonly nodeId: string;
+  readonly nodeName: string;
+}
+
+export type MainToShard =
+  /** Native mode: the shard now owns the descriptor. */
+  | { readonly type: 'open'; readonly session: number; readonly remote: string; readonly fd: number }
+  /** Portable mode: main reads, and sends what it read. */
+  | { readonly type: 'relay-open'; readonly session: number; readonly remote: string }
+  | { readonly type: 'relay-data'; readonly session: number; readonly data: Uint8Array }
+  | { readonly type: 'relay-end'; readonly session: number }
+  | {
+      readonly type: 'accept';
+      readonly session: number;
+      readonly message: string;
+      readonly potTypes: readonly (readonly [string, string])[];
+    }
+  | { readonly type: 'refuse'; readonly session: number; readonly code: ErrorCode; readonly message: string }
+  | { readonly type: 'close'; readonly session: number; readonly reason: CloseReason }
+  /** Close every connection, write what was read, answer `drained`. */
+  | { readonly type: 'drain' }
+  /** Fault injection, only with server.debug. */
+  | { readonly type: 'die' };
+
+/** Why a connection ended; stands in the NodeDisconnected notice. */
+export type CloseReason =
+  | 'node closed the connection'
+  | 'connection lost'
+  | 'node said goodbye'
+  | 'taken over by a new connection'
+  | 'silent for too long'
+  | 'did not register in time'
+  | 'registration refused'
+  | 'not a node'
+  | 'frame too large'
+  | 'does not read its answers'
+  | 'Core is stopping'
+  | 'shard failed';
+
+export type ShardToMain =
+  | { readonly type: 'ready' }
+  /** The descriptor of the session was taken over. */
+  | { readonly type: 'opened'; readonly session: number }
+  | { readonly type: 'register'; readonly session: number; readonly registration: NodeRegistration }
+  | { readonly type: 'status'; readonly session: number; readonly status: NodeStatus }
+  | {
+      readonly type: 'pot';
+      readonly session: number;
+      readonly potId: string;
+      readonly potType: string;
+      readonly status: PotStatus;
+      readonly message: string | null;
+    }
+  /** The session is over; everything it sent is in the ring before `published`. */
+  | {
+      readonly type: 'closed';
+      readonly session: number;
+      readonly status: 'Stopped' | 'Unknown';
+      readonly reason: CloseReason;
+      readonly published: number;
+    }
+  | { readonly type: 'relay-consumed'; readonly session: number; readonly bytes: number }
+  | { readonly type: 'relay-write'; readonly session: number; readonly text: string }
+  | { readonly type: 'relay-close'; readonly session: number }
+  | { readonly type: 'drained' };

@@ -1,0 +1,503 @@
+/**
+ * One connection of a node, from its first byte to its last: what its frames mean, and what it is answered.
+ * Runs in the shard that owns the connection.
+ *
+ *   unregistered --registration--> deciding --accept--> registered --+
+ *        |                            |                              |
+ *        +-------- close -------------+----------- close ------------+--> closed
+ *
+ * While main decides, nothing more is read from the connection, and what was pipelined waits in the framer. So only
+ * accepted sessions put records in the ring.
+ */
+import { ERROR_CODES, type ErrorCode, errorIndex } from '../errors.js';
+import { LIMITS } from '../limits.js';
+import { SHARD } from '../memory/counters.js';
+import { SESSION, SESSION_STRIDE } from '../memory/session-table.js';
+import { type Scanner, STOP } from '../native/scanner.js';
+import { FIELD, MESSAGE, VALUE } from '../protocol/fields.js';
+import { type FrameReader, KIND, type Kind } from '../protocol/frame-reader.js';
+import { type NodeRegistration, readNodeRegistration } from '../protocol/node-registration.js';
+import type { NodeStatus } from '../protocol/node-status-update.js';
+import { errorReply, nodeDisconnected, nodeRegistered, registrationAck } from '../protocol/outbound.js';
+import { documentCompiled, withPotType } from '../protocol/pot-event.js';
+import { documentLegacy, type PotStatus } from '../protocol/pot-status-update.js';
+import { Framer, type FrameSink, type ShardBuffer } from './framer.js';
+import type { CloseReason, ShardToMain } from './messages.js';
+import type { ShardOutput } from './output.js';
+import type { Transport } from './transport.js';
+
+/** What the sessions of a shard share. */
+export interface ShardContext {
+  readonly buffer: ShardBuffer;
+  readonly scanner: Scanner;
+  readonly reader: FrameReader;
+  readonly output: ShardOutput;
+  readonly counters: Float64Array;
+  readonly table: Float64Array;
+  readonly maxFrameBytes: number;
+  readonly errorReplies: boolean;
+  post(message: ShardToMain): void;
+  /** Says in the log what was refused; bounded by the caller's own rate. */
+  logRefused(entry: {
+    code: ErrorCode;
+    reason: string;
+    remote: string;
+    node: string | undefined;
+    heldBack: number;
+  }): void;
+  /** The session is over: forget it. */
+  ended(session: Session): void;
+}
+
+type State = 'unregistered' | 'deciding' | 'registered' | 'closed';
+
+export class Session implements FrameSink {
+  readonly number: number;
+  readonly remote: string;
+  readonly openedMs: number;
+  /** When the last byte came, and how long the shard had stalled by then. */
+  lastSeenMs: number;
+  stalledMs: number;
+  status: NodeStatus = 'Unknown';
+  transport!: Transport;
+  #state: State = 'unregistered';
+  #peerEnded: CloseReason | undefined;
+  #registration: NodeRegistration | undefined;
+  #digits: Uint8Array = new Uint8Array(0);
+  readonly #context: ShardContext;
+  readonly #framer: Framer;
+  readonly #row: number;
+  /** Types of this node's pots, for events that do not name theirs. */
+  readonly #potTypes = new Map<string, string>();
+  #refusedUnregistered = 0;
+  #lastReplyMs = Number.NEGATIVE_INFINITY;
+  #repliesHeldBack = 0;
+
+  constructor(number: number, remote: string, context: ShardContext) {
+    this.number = number;
+    this.remote = remote;
+    this.#context = context;
+    this.#framer = new Framer(context.buffer, this, context.maxFrameBytes);
+    this.#row = number * SESSION_STRIDE;
+    this.openedMs = Date.now();
+    this.lastSeenMs = this.openedMs;
+    this.stalledMs = context.output.stalledMs;
+    this.#count(SESSION.last_seen_ms, this.openedMs);
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  get accepting(): boolean {
+    return this.#state === 'unregistered' || this.#state === 'registered';
+  }
+
+  get scannable(): boolean {
+    return this.#state === 'registered';
+  }
+
+  // ---- what the transport tells -------------------------------------------------------------------------------
+
+  onData(length: number): void {
+    if (this.#state === 'closed') return;
+    const { output, counters, table } = this.#context;
+    const now = Date.now();
+    output.nowMs = now;
+    this.lastSeenMs = now;
+    this.stalledMs = output.stalledMs;
+    counters[SHARD.bytes_in]! += length;
+    table[this.#row + SESSION.last_seen_ms] = now;
+    table[this.#row + SESSION.bytes_in]! += length;
+    this.#framer.receive(length);
+  }
+
+  onEnd(lost: boolean): void {
+    const reason = lost ? 'connection lost' : 'node closed the connection';
+    if (this.#state === 'deciding') this.#peerEnded = reason;
+    else this.#finish(reason);
+  }
+
+  // ---- what main tells ----------------------------------------------------------------------------------------
+
+  accepted(message: string, potTypes: readonly (readonly [string, string])[]): void {
+    if (this.#state !== 'deciding') return;
+    const registration = this.#registration!;
+    const { output, counters } = this.#context;
+    output.nowMs = Date.now();
+    this.#state = 'registered';
+    this.status = 'Connected';
+    this.#digits = Buffer.from(registration.nodeId, 'latin1');
+    for (const [potId, potType] of potTypes) this.#potTypes.set(potId, potType);
+    counters[SHARD.registrations]!++;
+    this.#write(registrationAck(registration.nodeId, true, message));
+    output.record(nodeRegistered(registration, this.remote, output.nowMs));
+    this.#framer.resume();
+    // The frames that were held may have ended the session.
+    if (this.state !== 'registered') return;
+    if (this.#peerEnded !== undefined) this.#finish(this.#peerEnded);
+    else this.transport.resume();
+  }
+
+  refused(code: ErrorCode, message: string): void {
+    if (this.#state !== 'deciding') return;
+    this.#countRefused(code);
+    this.#context.logRefused({
+      code,
+      reason: message,
+      remote: this.remote,
+      node: this.#registration?.nodeName,
+      heldBack: 0,
+    });
+    this.#write(registrationAck(this.#registration?.nodeId, false, `${code}: ${message}`));
+    this.close('registration refused');
+  }
+
+  // ---- frames (called by the framer) --------------------------------------------------------------------------
+
+  lines(start: number, end: number): number {
+    const { scanner, output, counters, table } = this.#context;
+    const { ring } = output;
+    scanner.setNodeId(this.#digits);
+    let at = start;
+    let resume = false;
+    let need = Math.min(LIMITS.headroomBytes, ring.data.length / 8);
+    for (;;) {
+      output.reserve(need);
+      const stop = scanner.scan(at, end, ring.offset, ring.space, resume);
+      const { events } = scanner;
+      if (events > 0) {
+        output.publishRun(scanner.copiedBytes, events);
+        counters[SHARD.events]! += events;
+        counters[SHARD.frames]! += events;
+        table[this.#row + SESSION.frames]! += events;
+        table[this.#row + SESSION.records]! += events;
+        table[this.#row + SESSION.events]! += events;
+      }
+      at = scanner.position;
+      if (stop === STOP.done) return at;
+      resume = true;
+      if (stop === STOP.slow) {
+        const { slowStart, slowEnd } = scanner;
+        if (slowEnd - slowStart > this.#context.maxFrameBytes)
+          this.oversized(this.#context.buffer.bytes, slowStart, slowEnd, false);
+        else this.line(this.#context.buffer.bytes, slowStart, slowEnd);
+        if (!this.accepting) return at;
+      } else {
+        need = this.#context.maxFrameBytes + 1;
+      }
+    }
+  }
+
+  line(bytes: Uint8Array, start: number, end: number): void {
+    const { reader } = this.#context;
+    const kind = reader.read(bytes, start, end);
+    if (kind === KIND.refused && reader.code === 'MESSAGE_PARSE_FAILED') {
+      const ends = objectEnds(bytes, start, end);
+      if (ends.length > 1) {
+        let from = start;
+        for (const to of ends) {
+          if (this.accepting) this.#handle(reader.read(bytes, from, to), bytes, from, to);
+          from = to;
+        }
+        return;
+      }
+    }
+    this.#handle(kind, bytes, start, end);
+  }
+
+  object(bytes: Uint8Array, start: number, end: number, torn: boolean): void {
+    const kind = this.#context.reader.read(bytes, start, end);
+    this.#handle(kind, bytes, start, end);
+    if (torn && this.#state === 'unregistered' && isForeign(bytes, start, end)) this.close('not a node');
+  }
+
+  oversized(bytes: Uint8Array, start: number, end: number, fatal: boolean): void {
+    this.#countFrame();
+    this.#refuse(
+      'INVALID_MESSAGE_FORMAT',
+      `the frame is larger than ${this.#context.maxFrameBytes} bytes`,
+      bytes,
+      start,
+      end,
+    );
+    if (fatal && this.#state !== 'closed') this.close('frame too large');
+  }
+
+  #handle(kind: Kind, bytes: Uint8Array, start: number, end: number): void {
+    const { reader, counters } = this.#context;
+    this.#countFrame();
+    if (kind === KIND.refused) {
+      const registration =
+        reader.message === MESSAGE.NodeRegistration && reader.code === 'PROTOCOL_VERSION_MISMATCH';
+      const { code, reason } = reader;
+      if (registration && this.#state === 'unregistered')
+        this.#write(registrationAck(undefined, false, `${code}: ${reason}`));
+      this.#refuse(code, reason, bytes, start, end);
+      if (registration && this.#state === 'unregistered') this.close('registration refused');
+      return;
+    }
+    if (kind === KIND.nodeRegistration) return this.#register(bytes, start, end);
+    if (this.#state !== 'registered') {
+      return this.#refuse('NODE_NOT_FOUND', 'register first', bytes, start, end);
+    }
+    if (kind !== KIND.nodeEvent && kind !== KIND.nodeDrop && !this.#isOwnId()) {
+      return this.#refuse(
+        'INVALID_NODE_ID',
+        'node_id is not the one this connection registered',
+        bytes,
+        start,
+        end,
+      );
+    }
+    switch (kind) {
+      case KIND.potEvent:
+        return this.#potEvent();
+      case KIND.compiledPotEvent:
+        counters[SHARD.events_compiled]!++;
+        return this.#event(`${documentCompiled(reader, this.#potType())}\n`);
+      case KIND.legacyPotEvent:
+        counters[SHARD.events_legacy]!++;
+        return this.#event(`${documentLegacy(reader, this.#context.output.nowMs)}\n`);
+      case KIND.nodeStatusUpdate:
+        return this.#nodeStatusUpdate();
+      case KIND.potStatusUpdate:
+        return this.#potStatusUpdate();
+      case KIND.nodeEvent:
+        counters[SHARD.node_events]!++;
+        return this.#pass();
+      case KIND.nodeDrop:
+        counters[SHARD.node_drops]!++;
+        return this.close('node said goodbye');
+    }
+  }
+
+  #register(bytes: Uint8Array, start: number, end: number): void {
+    const registration = readNodeRegistration(this.#context.reader);
+    if (this.#state === 'registered') {
+      const known = this.#registration!;
+      if (known.nodeId === registration.nodeId && known.nodeName === registration.nodeName) {
+        return this.#write(registrationAck(known.nodeId, true, 'already registered'));
+      }
+      return this.#refuse(
+        'NODE_ALREADY_REGISTERED',
+        'this connection has registered another node',
+        bytes,
+        start,
+        end,
+      );
+    }
+    this.#registration = registration;
+    this.#state = 'deciding';
+    this.transport.pause();
+    this.#context.post({ type: 'register', session: this.number, registration });
+  }
+
+  #potEvent(): void {
+    const { reader } = this.#context;
+    if (reader.type(FIELD.pot_type) === VALUE.absent)
+      return this.#event(`${oneLine(withPotType(reader, this.#potType()))}\n`);
+    this.#pass();
+    this.#countEvent();
+  }
+
+  #nodeStatusUpdate(): void {
+    const { reader, counters } = this.#context;
+    const status = reader.string(FIELD.status) as NodeStatus;
+    counters[SHARD.status_updates]!++;
+    if (status === this.status) return;
+    this.status = status;
+    this.#pass();
+    this.#context.post({ type: 'status', session: this.number, status });
+  }
+
+  #potStatusUpdate(): void {
+    const { reader, counters } = this.#context;
+    counters[SHARD.pot_status_updates]!++;
+    const potId = reader.string(FIELD.pot_id);
+    const potType = reader.string(FIELD.pot_type);
+    const message = reader.type(FIELD.text) === VALUE.string ? reader.string(FIELD.text) : null;
+    const status = reader.string(FIELD.status) as PotStatus;
+    this.#pass();
+    if (potId.length > LIMITS.potFieldLength || potType.length > LIMITS.potFieldLength) return;
+    if (this.#potTypes.has(potId) || this.#potTypes.size < LIMITS.potsPerNode)
+      this.#potTypes.set(potId, potType);
+    this.#context.post({
+      type: 'pot',
+      session: this.number,
+      potId,
+      potType,
+      status,
+      message: message?.slice(0, LIMITS.potFieldLength) ?? null,
+    });
+  }
+
+  /** The type of the pot that the frame's event is of. */
+  #potType(): string {
+    return this.#potTypes.get(this.#context.reader.string(FIELD.pot_id)) ?? 'unknown';
+  }
+
+  #isOwnId(): boolean {
+    const { reader } = this.#context;
+    const start = reader.start(FIELD.node_id);
+    const digits = this.#digits;
+    if (reader.end(FIELD.node_id) - start !== digits.length) return false;
+    for (let i = 0; i < digits.length; i++) if (reader.bytes[start + i] !== digits[i]) return false;
+    return true;
+  }
+
+  #event(text: string): void {
+    this.#context.output.record(text);
+    this.#context.table[this.#row + SESSION.records]!++;
+    this.#countEvent();
+  }
+
+  /** Passes the frame on as it came. */
+  #pass(): void {
+    const { output, reader, table } = this.#context;
+    output.frame(reader.bytes, reader.frameStart, reader.frameEnd);
+    table[this.#row + SESSION.records]!++;
+  }
+
+  #countEvent(): void {
+    this.#context.counters[SHARD.events]!++;
+    this.#context.table[this.#row + SESSION.events]!++;
+  }
+
+  #countFrame(): void {
+    this.#context.counters[SHARD.frames]!++;
+    this.#context.table[this.#row + SESSION.frames]!++;
+  }
+
+  #count(field: number, value: number): void {
+    this.#context.table[this.#row + field] = value;
+  }
+
+  // ---- answers ------------------------------------------------------------------------------------------------
+
+  /** Counts, keeps and answers a frame that cannot be processed. */
+  #refuse(code: ErrorCode, reason: string, bytes: Uint8Array, start: number, end: number): void {
+    this.#countRefused(code);
+    this.#context.output.deadLetter({
+      code,
+      reason,
+      nodeId: this.#registration?.nodeId,
+      nodeName: this.#registration?.nodeName,
+      remote: this.remote,
+      bytes: bytes.subarray(start, end),
+      sizeBytes: end - start,
+    });
+    this.#answer(code, reason);
+    if (this.#state !== 'unregistered') return;
+    this.#refusedUnregistered++;
+    if (this.#refusedUnregistered >= LIMITS.refusedBeforeRegistration) this.close('not a node');
+  }
+
+  #countRefused(code: ErrorCode): void {
+    this.#context.counters[SHARD[`refused_${ERROR_CODES[errorIndex(code)]!}`]]!++;
+    this.#context.table[this.#row + SESSION.refused]!++;
+  }
+
+  /** At most one answer and one line in the log per interval; the rest is counted in the next one. */
+  #answer(code: ErrorCode, reason: string): void {
+    const { output, counters, errorReplies } = this.#context;
+    if (output.nowMs - this.#lastReplyMs < LIMITS.errorReplyIntervalMs) {
+      this.#repliesHeldBack++;
+      counters[SHARD.error_replies_held_back]!++;
+      return;
+    }
+    const heldBack = this.#repliesHeldBack;
+    this.#repliesHeldBack = 0;
+    this.#lastReplyMs = output.nowMs;
+    this.#context.logRefused({
+      code,
+      reason,
+      remote: this.remote,
+      node: this.#registration?.nodeName,
+      heldBack,
+    });
+    if (!errorReplies) return;
+    counters[SHARD.error_replies]!++;
+    this.#write(errorReply(code, reason, heldBack));
+  }
+
+  #write(text: string): void {
+    this.transport.write(text);
+    if (this.transport.backlogBytes > LIMITS.nodeWriteBufferBytes) this.close('does not read its answers');
+  }
+
+  // ---- the end ------------------------------------------------------------------------------------------------
+
+  /** The connection ended or Core is stopping: what was read completely still counts. */
+  #finish(reason: CloseReason): void {
+    if (this.#state === 'closed') return;
+    this.#context.output.nowMs = Date.now();
+    this.#framer.finish();
+    this.close(reason);
+  }
+
+  /** Core stops: handles what was read, then closes. */
+  drain(): void {
+    this.#finish('Core is stopping');
+  }
+
+  close(reason: CloseReason): void {
+    if (this.#state === 'closed') return;
+    const wasRegistered = this.#state === 'registered';
+    this.#state = 'closed';
+    const status = reason === 'node said goodbye' ? 'Stopped' : 'Unknown';
+    const { output } = this.#context;
+    if (wasRegistered) {
+      const { nodeId, nodeName } = this.#registration!;
+      output.record(nodeDisconnected(nodeId, nodeName, status, reason, Date.now()));
+    }
+    this.transport.close();
+    this.#context.post({
+      type: 'closed',
+      session: this.number,
+      status,
+      reason,
+      published: output.ring.published,
+    });
+    this.#context.ended(this);
+  }
+}
+
+/** Where the objects of a line end, when it holds nothing but objects and white space; else an empty list. */
+function objectEnds(bytes: Uint8Array, start: number, end: number): number[] {
+  const ends: number[] = [];
+  let depth = 0;
+  let inString = false;
+  for (let i = start; i < end; i++) {
+    const c = bytes[i]!;
+    if (inString) {
+      if (c === 0x5c) i++;
+      else if (c === 0x22) inString = false;
+    } else if (c === 0x22) {
+      if (depth === 0) return [];
+      inString = true;
+    } else if (c === 0x7b) {
+      depth++;
+    } else if (c === 0x7d) {
+      depth--;
+      if (depth < 0) return [];
+      if (depth === 0) ends.push(i + 1);
+    } else if (depth === 0 && c !== 0x20 && c !== 0x09 && c !== 0x0d) {
+      return [];
+    }
+  }
+  return depth === 0 ? ends : [];
+}
+
+/** Is it TLS or HTTP? Whoever speaks those does not become a node by being answered. */
+function isForeign(bytes: Uint8Array, start: number, end: number): boolean {
+  if (bytes[start] === 0x16 && bytes[start + 1] === 0x03) return true;
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, Math.min(end - start, 16)).toString(
+    'latin1',
+  );
+  return /^(GET|POST|PUT|HEAD|OPTIONS|DELETE|PATCH|CONNECT|TRACE|PRI|SSH-)[ /2]/.test(text);
+}
+
+function oneLine(text: string): string {
+  return text.includes('\n') ? text.replace(/\r?\n/g, '') : text;
+}

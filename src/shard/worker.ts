@@ -1,0 +1,201 @@
+/**
+ * A shard: the piscina worker that owns a share of the connections. It reads, cuts frames, scans and validates whole
+ * buffers, and answers. One never-ending task per thread, with a live event loop; it ends with a `drain`.
+ *
+ * It must never: buffer without bound (a full ring blocks it), keep bytes of one connection in another's way, or
+ * throw for what a node sent.
+ */
+import { LIMITS } from '../limits.js';
+import { SHARD } from '../memory/counters.js';
+import { loadAddon } from '../native/addon.js';
+import { createScanner } from '../native/scanner.js';
+import { FrameReader } from '../protocol/frame-reader.js';
+import { nodeDisconnected } from '../protocol/outbound.js';
+import { createLogger } from '../telemetry/logger.js';
+import { ShardBuffer } from './framer.js';
+import type { MainToShard, ShardStart, ShardToMain } from './messages.js';
+import { RingStopped, ShardOutput } from './output.js';
+import { Session, type ShardContext } from './session.js';
+import { RelayTransport, SocketTransport, type TransportHandlers } from './transport.js';
+
+/** Lines about refused frames a shard writes in a second; the rest is counted, and kept as dead letters anyway. */
+const REFUSED_LOG_LINES_PER_SECOND = 10;
+
+/** The piscina task: resolves when the shard has drained. */
+export default async function runShard(start: ShardStart): Promise<void> {
+  await new Shard(start).ended;
+}
+
+class Shard {
+  readonly ended: Promise<void>;
+  readonly #start: ShardStart;
+  readonly #context: ShardContext;
+  readonly #sessions = new Map<number, Session>();
+  readonly #relays = new Map<number, RelayTransport>();
+  readonly #sweep: NodeJS.Timeout;
+  #end!: () => void;
+  #logLines = 0;
+  #logLinesHeldBack = 0;
+
+  constructor(start: ShardStart) {
+    this.#start = start;
+    this.ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+    const { config, mode, port } = start;
+    const logger = createLogger({
+      level: config.logging.level,
+      folder: config.logging.folder,
+      forceColor: config.logging.force_color,
+      thread: `shard-${start.slot}`,
+    });
+    const addon = mode === 'native' ? loadAddon() : undefined;
+    const buffer = new ShardBuffer();
+    const output = new ShardOutput(start, addon);
+    this.#context = {
+      buffer,
+      output,
+      scanner: createScanner(
+        mode,
+        { source: buffer.bytes, target: output.ring.data },
+        config.ingest.max_frame_bytes,
+      ),
+      reader: new FrameReader(),
+      counters: start.counters,
+      table: start.sessions,
+      maxFrameBytes: config.ingest.max_frame_bytes,
+      errorReplies: config.ingest.error_replies,
+      post: (message: ShardToMain) => port.postMessage(message),
+      logRefused: (entry) => {
+        this.#logLines++;
+        if (this.#logLines <= REFUSED_LOG_LINES_PER_SECOND) logger.warn(entry, 'frame refused');
+        else this.#logLinesHeldBack++;
+      },
+      ended: (session) => {
+        this.#sessions.delete(session.number);
+        this.#relays.delete(session.number);
+        start.counters[SHARD.connections_open] = this.#sessions.size;
+      },
+    };
+    for (const { nodeId, nodeName } of start.orphans) {
+      output.record(nodeDisconnected(nodeId, nodeName, 'Unknown', 'shard failed', Date.now()));
+    }
+    this.#sweep = setInterval(() => {
+      if (this.#logLinesHeldBack > 0)
+        logger.warn({ lines: this.#logLinesHeldBack }, 'log lines about refused frames held back');
+      this.#logLines = this.#logLinesHeldBack = 0;
+      this.#sweepSilent();
+    }, LIMITS.sweepIntervalMs);
+    port.on('message', (message: MainToShard) => this.#guard(() => this.#receive(message)));
+    this.#context.post({ type: 'ready' });
+  }
+
+  #receive(message: MainToShard): void {
+    switch (message.type) {
+      case 'open':
+        this.#open(
+          message.session,
+          message.remote,
+          (handlers) => new SocketTransport(message.fd, this.#context.buffer.readArea, handlers),
+        );
+        this.#context.post({ type: 'opened', session: message.session });
+        break;
+      case 'relay-open':
+        this.#open(message.session, message.remote, (handlers) => {
+          const relay = new RelayTransport(
+            message.session,
+            this.#start.port,
+            this.#context.buffer.readArea,
+            handlers,
+          );
+          this.#relays.set(message.session, relay);
+          return relay;
+        });
+        break;
+      case 'relay-data':
+        this.#relays.get(message.session)?.received(message.data);
+        break;
+      case 'relay-end':
+        this.#relays.get(message.session)?.finished();
+        break;
+      case 'accept':
+        this.#sessions.get(message.session)?.accepted(message.message, message.potTypes);
+        break;
+      case 'refuse':
+        this.#sessions.get(message.session)?.refused(message.code, message.message);
+        break;
+      case 'close':
+        this.#sessions.get(message.session)?.close(message.reason);
+        break;
+      case 'drain':
+        this.#drain();
+        break;
+      case 'die':
+        // From a timer, so that it ends the thread like any other fault in it.
+        setImmediate(() => {
+          throw new Error('fault injected');
+        });
+        break;
+    }
+  }
+
+  #open(
+    number: number,
+    remote: string,
+    connect: (handlers: TransportHandlers) => Session['transport'],
+  ): void {
+    const { counters } = this.#context;
+    const session = new Session(number, remote, this.#context);
+    this.#sessions.set(number, session);
+    counters[SHARD.connections_total]!++;
+    counters[SHARD.connections_open] = this.#sessions.size;
+    session.transport = connect({
+      onData: (length) => this.#guard(() => session.onData(length)),
+      onEnd: (lost) => this.#guard(() => session.onEnd(lost)),
+    });
+  }
+
+  /** The one thing that may come out of dealing with input: the process is ending while the ring is full. */
+  #guard(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if (!(error instanceof RingStopped)) throw error;
+      this.#finish();
+    }
+  }
+
+  #sweepSilent(): void {
+    const { ingest } = this.#start.config;
+    const { output } = this.#context;
+    const now = Date.now();
+    for (const session of [...this.#sessions.values()]) {
+      this.#guard(() => {
+        if (session.state === 'unregistered') {
+          if (now - session.openedMs > ingest.registration_timeout_seconds * 1000)
+            session.close('did not register in time');
+          return;
+        }
+        if (session.state !== 'registered') return;
+        // While the ring was full nobody was heard; that time is nobody's silence.
+        const silentMs = now - session.lastSeenMs - (output.stalledMs - session.stalledMs);
+        if (silentMs > ingest.close_after_seconds * 1000) session.close('silent for too long');
+        else if (silentMs > ingest.unknown_after_seconds * 1000 && session.status !== 'Unknown') {
+          session.status = 'Unknown';
+          this.#context.post({ type: 'status', session: session.number, status: 'Unknown' });
+        }
+      });
+    }
+  }
+
+  #drain(): void {
+    for (const session of [...this.#sessions.values()]) this.#guard(() => session.drain());
+    this.#finish();
+  }
+
+  #finish(): void {
+    clearInterval(this.#sweep);
+    this.#context.post({ type: 'drained' });
+    this.#end();
+  }
+}

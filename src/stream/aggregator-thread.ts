@@ -1,0 +1,97 @@
+/** Main's handle on the aggregator: starts the thread, talks to it, and notices its end. Owned by main. */
+import { type MessagePort, Worker } from 'node:worker_threads';
+import type { Config } from '../config/config.js';
+import { EXIT, FatalError } from '../errors.js';
+import { LIMITS } from '../limits.js';
+import type { RecoveredLog } from '../log/recovery.js';
+import type { RingMemory } from '../memory/ring.js';
+import type { Mode } from '../native/addon.js';
+import type { AggregatorStart, AggregatorToMain, MainToAggregator } from './messages.js';
+
+export interface AggregatorHooks {
+  onDisk(full: boolean): void;
+  /** The thread ended and was not asked to. */
+  onDeath(error: FatalError): void;
+}
+
+export class AggregatorThread {
+  readonly #worker: Worker;
+  readonly #hooks: AggregatorHooks;
+  readonly ready: Promise<{ proxyPort: number; recovered: RecoveredLog }>;
+  readonly #exited: Promise<void>;
+  #failure: FatalError | undefined;
+  #finished: ((runsLeft: number) => void) | undefined;
+  #ending = false;
+
+  constructor(config: Config, mode: Mode, counters: Float64Array, hooks: AggregatorHooks) {
+    this.#hooks = hooks;
+    const start: AggregatorStart = { config, mode, counters };
+    this.#worker = new Worker(new URL('./aggregator.js', import.meta.url), { workerData: start });
+    this.#exited = new Promise((resolve) => this.#worker.once('exit', () => resolve()));
+    this.ready = new Promise((resolve, reject) => {
+      const timer = setTimeout(
+        () => reject(new FatalError(EXIT.software, 'the aggregator did not start in time')),
+        LIMITS.threadStartTimeoutMs,
+      );
+      this.#worker.on('message', (message: AggregatorToMain) => {
+        switch (message.type) {
+          case 'ready':
+            clearTimeout(timer);
+            resolve(message);
+            break;
+          case 'failed':
+            clearTimeout(timer);
+            this.#failure = new FatalError(message.exitCode, message.message);
+            reject(this.#failure);
+            break;
+          case 'disk':
+            this.#hooks.onDisk(message.full);
+            break;
+          case 'finished':
+            this.#finished?.(message.runsLeft);
+            break;
+        }
+      });
+      this.#worker.on('error', (error) => {
+        clearTimeout(timer);
+        this.#failure ??= new FatalError(
+          EXIT.software,
+          `the aggregator failed: ${error.stack ?? error.message}`,
+        );
+        reject(this.#failure);
+      });
+      void this.#exited.then(() => {
+        clearTimeout(timer);
+        if (!this.#ending)
+          this.#hooks.onDeath(this.#failure ?? new FatalError(EXIT.software, 'the aggregator ended'));
+      });
+    });
+    // A failure at start is for whoever awaits `ready`; later ones go to onDeath.
+    this.ready.catch(() => {});
+  }
+
+  addRing(slot: number, ring: RingMemory, wake: MessagePort): void {
+    this.#post({ type: 'ring', slot, ring, wake }, [wake]);
+  }
+
+  /** Writes everything that is in the rings and says goodbye to consumers. Resolves with the runs that were left
+   *  when the deadline passed, after the thread has ended. */
+  async finish(deadlineMs: number): Promise<number> {
+    this.#ending = true;
+    const finished = new Promise<number>((resolve) => {
+      this.#finished = resolve;
+    });
+    this.#post({ type: 'finish', deadlineMs });
+    const runsLeft = await Promise.race([finished, this.#exited.then(() => 0)]);
+    await this.#exited;
+    return runsLeft;
+  }
+
+  die(): void {
+    this.#post({ type: 'die' });
+  }
+
+  #post(message: MainToAggregator, transfer: MessagePort[] = []): void {
+    this.#worker.postMessage(message, transfer);
+  }
+}

@@ -1,0 +1,273 @@
+/**
+ * The aggregator: the worker thread that drains the rings of all shards, gives every record its sequence number,
+ * writes it to the log and then to the consumers. Nothing slow ever runs here.
+ *
+ *   rings --> batch (neighbouring runs, up to LIMITS.batchBytes) --> segment file --> consumers --> ring space freed
+ *
+ * A batch that cannot be written (disk full) stays in its ring: the ring fills, its shard waits, TCP holds the nodes
+ * back. It is tried again until it fits. While it sleeps, a message from any shard wakes it; while there is work it
+ * calls itself from setImmediate, so that sockets are served between slices.
+ */
+import { join } from 'node:path';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { EXIT, FatalError } from '../errors.js';
+import { LIMITS } from '../limits.js';
+import { DeadLetterLog } from '../log/dead-letter-log.js';
+import { isDiskFull, SegmentWriter } from '../log/segment-writer.js';
+import { AGGREGATOR } from '../memory/counters.js';
+import { RingConsumer, RUN } from '../memory/ring.js';
+import { loadAddon } from '../native/addon.js';
+import { Consumers } from './consumers.js';
+import type { AggregatorStart, AggregatorToMain, MainToAggregator } from './messages.js';
+
+const CLOCK_MS = 250;
+
+class Aggregator {
+  readonly #counters: Float64Array;
+  readonly #segments: SegmentWriter;
+  readonly #deadLetters: DeadLetterLog;
+  readonly #consumers: Consumers;
+  /** Per slot the rings to read, the oldest first: a dead shard's is emptied before its successor's. */
+  readonly #slots: RingConsumer[][] = [];
+  #scheduled = false;
+  #diskFullSinceMs = 0;
+  #finishBy: number | undefined;
+  #ended = false;
+  readonly #clock: NodeJS.Timeout;
+
+  constructor({ config, mode, counters }: AggregatorStart) {
+    const addon = mode === 'native' ? loadAddon() : undefined;
+    this.#counters = counters;
+    try {
+      this.#segments = new SegmentWriter(
+        join(config.storage.dir, 'log'),
+        config.storage.segment_bytes,
+        addon,
+      );
+      this.#deadLetters = new DeadLetterLog(
+        join(config.storage.dir, 'dead-letters'),
+        config.storage.dead_letter_bytes,
+      );
+    } catch (error) {
+      throw new FatalError(
+        EXIT.cannotCreate,
+        `cannot use ${config.storage.dir} (storage.dir): ${(error as Error).message}`,
+        { cause: error },
+      );
+    }
+    this.#consumers = new Consumers(
+      { maxConsumers: config.stream.max_consumers, bufferBytes: config.stream.consumer_buffer_bytes },
+      counters,
+      addon,
+    );
+    counters[AGGREGATOR.next_seq] = this.#segments.nextSeq;
+    counters[AGGREGATOR.segments] = this.#segments.segmentCount;
+    let proxyPort = 0;
+    try {
+      if (config.proxy.enabled) proxyPort = this.#consumers.listen(config.proxy.host, config.proxy.port);
+    } catch (error) {
+      this.#consumers.close();
+      throw error;
+    }
+    this.#clock = setInterval(() => {
+      this.#consumers.measure();
+      // The index follows the data within a moment even when little comes in.
+      if (this.#diskFullSinceMs === 0) this.#quietly(() => this.#segments.flushIndex());
+      if (this.#finishBy !== undefined) this.#finishIfOver();
+    }, CLOCK_MS);
+    post({ type: 'ready', proxyPort, recovered: this.#segments.recovered });
+  }
+
+  receive(message: MainToAggregator): void {
+    switch (message.type) {
+      case 'ring': {
+        const rings = this.#slots[message.slot] ?? [];
+        this.#slots[message.slot] = rings;
+        rings.push(new RingConsumer(message.ring));
+        this.#listen(message.wake);
+        this.#drain();
+        break;
+      }
+      case 'finish':
+        this.#finishBy = message.deadlineMs;
+        this.#drain();
+        break;
+      case 'die':
+        throw new Error('fault injected');
+    }
+  }
+
+  /** Ends the thread at once; nothing more is written. */
+  abort(): void {
+    this.#ended = true;
+    clearInterval(this.#clock);
+    this.#consumers.close();
+  }
+
+  #listen(wake: MessagePort): void {
+    wake.on('message', () => this.#drain());
+    wake.unref();
+  }
+
+  #drain(): void {
+    this.#scheduled = false;
+    if (this.#ended) return;
+    let budgetBytes = LIMITS.aggregatorSliceBytes;
+    for (let progress = true; progress && budgetBytes > 0; ) {
+      progress = false;
+      for (const rings of this.#slots) {
+        if (rings === undefined || rings.length === 0) continue;
+        const taken = this.#takeBatch(rings[0]!);
+        if (taken < 0) return this.#waitForDisk();
+        if (taken > 0) {
+          progress = true;
+          budgetBytes -= taken;
+        } else if (rings.length > 1) {
+          rings.shift();
+          progress = true;
+        }
+      }
+    }
+    this.#counters[AGGREGATOR.next_seq] = this.#segments.nextSeq;
+    this.#counters[AGGREGATOR.segments] = this.#segments.segmentCount;
+    if (budgetBytes <= 0 || !this.#slots.every((rings) => rings.every((ring) => ring.sleep())))
+      return this.#schedule();
+    if (this.#finishBy !== undefined) this.#finish(0);
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => this.#drain());
+  }
+
+  /** Deals with the runs at the front of a ring: bytes dealt with, 0 where it is empty, -1 where the disk is full. */
+  #takeBatch(ring: RingConsumer): number {
+    if (!ring.peek()) return 0;
+    const { kind, offset, timeMs } = ring;
+    let lengthBytes = ring.runLength;
+    let records = ring.count;
+    ring.take();
+    if (kind === RUN.records) {
+      while (
+        ring.peek() &&
+        ring.kind === RUN.records &&
+        ring.offset === offset + lengthBytes &&
+        lengthBytes + ring.runLength <= LIMITS.batchBytes
+      ) {
+        lengthBytes += ring.runLength;
+        records += ring.count;
+        ring.take();
+      }
+    }
+    const lines = ring.data.subarray(offset, offset + lengthBytes);
+    try {
+      if (kind === RUN.records) {
+        this.#segments.append(lines, records, timeMs);
+      } else {
+        this.#deadLetters.append(lines);
+      }
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+      ring.untake();
+      return -1;
+    }
+    if (this.#diskFullSinceMs > 0) this.#diskHasRoom();
+    if (kind === RUN.records) {
+      this.#counters[AGGREGATOR.records]! += records;
+      this.#counters[AGGREGATOR.bytes_logged]! += lengthBytes;
+      this.#counters[AGGREGATOR.batches]!++;
+      if (this.#consumers.count > 0) this.#consumers.publish(lines, records);
+    } else {
+      this.#counters[AGGREGATOR.dead_letters]!++;
+      this.#counters[AGGREGATOR.dead_letter_bytes]! += lengthBytes;
+    }
+    ring.release();
+    return lengthBytes;
+  }
+
+  #waitForDisk(): void {
+    if (this.#diskFullSinceMs === 0) {
+      this.#diskFullSinceMs = performance.now();
+      this.#counters[AGGREGATOR.disk_waits]!++;
+      post({ type: 'disk', full: true });
+    }
+    if (this.#finishBy !== undefined && Date.now() >= this.#finishBy) return this.#finish(this.#runsLeft());
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setTimeout(() => this.#drain(), LIMITS.diskRetryMs);
+  }
+
+  #diskHasRoom(): void {
+    this.#counters[AGGREGATOR.disk_wait_ms]! += performance.now() - this.#diskFullSinceMs;
+    this.#diskFullSinceMs = 0;
+    post({ type: 'disk', full: false });
+  }
+
+  #runsLeft(): number {
+    return this.#slots.flat().reduce((sum, ring) => sum + ring.length, 0);
+  }
+
+  /** A failure that the next write will meet again, and report. */
+  #quietly(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+    }
+  }
+
+  #finish(runsLeft: number): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#quietly(() => this.#segments.close());
+    this.#quietly(() => this.#deadLetters.close());
+    post({ type: 'finished', runsLeft });
+    this.#consumers.finish(() => this.#end());
+  }
+
+  #finishIfOver(): void {
+    if (Date.now() < this.#finishBy!) return;
+    if (!this.#ended) this.#finish(this.#runsLeft());
+    this.#end();
+  }
+
+  #end(): void {
+    clearInterval(this.#clock);
+    this.#consumers.close();
+    parentPort!.close();
+  }
+}
+
+function post(message: AggregatorToMain): void {
+  parentPort!.postMessage(message);
+}
+
+let aggregator: Aggregator | undefined;
+
+// A thread with a listening uWebSockets.js app may only end after it was closed, or it takes the process with it.
+process.on('uncaughtException', (error) => {
+  post({
+    type: 'failed',
+    exitCode: EXIT.software,
+    message: `the aggregator failed: ${error.stack ?? String(error)}`,
+  });
+  try {
+    aggregator?.abort();
+  } finally {
+    parentPort!.close();
+  }
+});
+
+try {
+  aggregator = new Aggregator(workerData as AggregatorStart);
+  const running = aggregator;
+  parentPort!.on('message', (message: MainToAggregator) => running.receive(message));
+} catch (error) {
+  const exitCode = error instanceof FatalError ? error.exitCode : EXIT.software;
+  post({
+    type: 'failed',
+    exitCode,
+    message: error instanceof FatalError ? error.message : String((error as Error).stack),
+  });
+}

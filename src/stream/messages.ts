@@ -1,0 +1,29 @@
+/** Everything that crosses between main and the aggregator, over the worker's own port. */
+import type { MessagePort } from 'node:worker_threads';
+import type { Config } from '../config/config.js';
+import type { RecoveredLog } from '../log/recovery.js';
+import type { RingMemory } from '../memory/ring.js';
+import type { Mode } from '../native/addon.js';
+
+/** `workerData` of the aggregator. */
+export interface AggregatorStart {
+  readonly config: Config;
+  readonly mode: Mode;
+  readonly counters: Float64Array;
+}
+
+export type MainToAggregator =
+  /** A shard's ring. One that takes the slot of a dead shard is read after that one's is empty. */
+  | { readonly type: 'ring'; readonly slot: number; readonly ring: RingMemory; readonly wake: MessagePort }
+  /** No more records will be put in any ring: write what is there, tell the consumers, end by the deadline. */
+  | { readonly type: 'finish'; readonly deadlineMs: number }
+  /** Fault injection, only with server.debug. */
+  | { readonly type: 'die' };
+
+export type AggregatorToMain =
+  | { readonly type: 'ready'; readonly proxyPort: number; readonly recovered: RecoveredLog }
+  /** Core cannot start or go on; the thread ends. */
+  | { readonly type: 'failed'; readonly exitCode: number; readonly message: string }
+  | { readonly type: 'disk'; readonly full: boolean }
+  /** Everything is written, or the deadline passed with `runsLeft` runs in the rings. */
+  | { readonly type: 'finished'; readonly runsLeft: number };

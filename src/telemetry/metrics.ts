@@ -1,0 +1,207 @@
+/**
+ * Prometheus text, filled from the shared counters at the moment of the scrape: between scrapes it costs nothing.
+ *
+ * Owned by main. Labels are only shard numbers, error codes and statuses, never a text that a node chose, so the number
+ * of series is bounded.
+ */
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { ERROR_CODES, type ErrorCode } from '../errors.js';
+import {
+  AGGREGATOR_FIELDS,
+  type AggregatorField,
+  SHARD_FIELDS,
+  type ShardField,
+} from '../memory/counters.js';
+import type { StatsSnapshot } from './stats.js';
+
+/** What the metrics are filled from; everything is asked for once per scrape. */
+export interface MetricsSource {
+  readonly version: string;
+  readonly mode: 'native' | 'portable';
+  stats(): StatsSnapshot;
+  /** Nodes known, by status, and how many of them are connected. */
+  nodes(): { readonly connected: number; readonly byStatus: Readonly<Record<string, number>> };
+  healthy(): boolean;
+}
+
+interface Definition {
+  readonly name: string;
+  readonly help: string;
+  readonly type: 'counter' | 'gauge';
+  /** From the unit of the counter to the unit of the metric; 1 if absent. */
+  readonly scale?: number;
+}
+
+type PlainShardField = Exclude<ShardField, `refused_${ErrorCode}`>;
+
+const MS_TO_SECONDS = 0.001;
+
+/** One metric per shard counter, labelled by shard; a counter that is missing here does not compile. */
+const SHARD_METRICS: Record<PlainShardField, Definition> = {
+  connections_open: gauge('connections', 'Node connections open.'),
+  connections_total: counter('connections_total', 'Node connections taken over by a shard.'),
+  bytes_in: counter('received_bytes_total', 'Bytes read from nodes.'),
+  frames: counter('frames_total', 'Frames received.'),
+  records: counter('records_total', 'Records handed to the aggregator.'),
+  events: counter('events_total', 'Honeypot events accepted, in all spellings.'),
+  events_compiled: counter('events_compiled_total', 'Events that came in the compiled form.'),
+  events_legacy: counter('events_legacy_total', 'Events that came as a pot status update without a status.'),
+  status_updates: counter('node_status_updates_total', 'Node status updates (heartbeats) received.'),
+  pot_status_updates: counter('pot_status_updates_total', 'Pot status updates received.'),
+  node_events: counter('node_events_total', 'Node events received.'),
+  registrations: counter('registrations_total', 'Registrations received.'),
+  node_drops: counter('node_drops_total', 'Nodes that said goodbye before they left.'),
+  ring_full_waits: counter(
+    'ring_full_waits_total',
+    'Times a shard held its nodes back because its ring was full.',
+  ),
+  ring_full_ms: counter('ring_full_seconds_total', 'Seconds a shard waited on a full ring.', MS_TO_SECONDS),
+  error_replies: counter('error_replies_total', 'Error answers sent to nodes.'),
+  error_replies_held_back: counter(
+    'error_replies_held_back_total',
+    'Error answers not sent because of the limit per connection.',
+  ),
+};
+
+const AGGREGATOR_METRICS: Record<AggregatorField, Definition> = {
+  next_seq: gauge('log_next_sequence', 'Sequence number the next record gets.'),
+  records: counter('log_records_total', 'Records written to the log.'),
+  bytes_logged: counter('log_bytes_total', 'Bytes written to the log.'),
+  batches: counter('log_batches_total', 'Batches written to the log, one write each.'),
+  segments: gauge('log_segments', 'Segments of the log.'),
+  dead_letters: counter('dead_letters_total', 'Refused frames written to the dead-letter log.'),
+  dead_letter_bytes: counter('dead_letter_bytes_total', 'Bytes written to the dead-letter log.'),
+  disk_waits: counter('disk_waits_total', 'Times a write found the disk full.'),
+  disk_wait_ms: counter(
+    'disk_wait_seconds_total',
+    'Seconds spent waiting for room on the disk.',
+    MS_TO_SECONDS,
+  ),
+  consumers_open: gauge('consumers', 'WebSocket consumers connected.'),
+  consumers_total: counter('consumer_connections_total', 'WebSocket consumers that ever connected.'),
+  consumers_cut_off: counter(
+    'consumers_cut_off_total',
+    'WebSocket consumers closed because they were too slow.',
+  ),
+  messages_sent: counter('stream_messages_total', 'WebSocket messages sent to consumers.'),
+  bytes_sent: counter('stream_bytes_total', 'Bytes sent to consumers.'),
+  bytes_buffered: gauge('stream_buffered_bytes', 'Bytes that wait in memory for slow consumers.'),
+};
+
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #source: MetricsSource;
+  /** What the running scrape is filled from; every metric of one scrape shows the same moment. */
+  #stats: StatsSnapshot;
+
+  constructor(source: MetricsSource) {
+    this.#source = source;
+    this.#stats = source.stats();
+    for (const field of SHARD_FIELDS) if (isPlain(field)) this.#addShardMetric(field, SHARD_METRICS[field]);
+    for (const field of AGGREGATOR_FIELDS) this.#addAggregatorMetric(field, AGGREGATOR_METRICS[field]);
+    this.#addRefused();
+    this.#addShardDeaths();
+    this.#addControlPlane();
+    collectDefaultMetrics({ register: this.#registry });
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  /** The text of one scrape. All `collect` functions run before the first await, so scrapes never mix. */
+  render(): Promise<string> {
+    this.#stats = this.#source.stats();
+    return this.#registry.metrics();
+  }
+
+  #addShardMetric(field: PlainShardField, definition: Definition): void {
+    this.#add(definition, ['shard'], (put) => {
+      for (const { shard, counters } of this.#stats.shards) put({ shard: String(shard) }, counters[field]);
+    });
+  }
+
+  #addAggregatorMetric(field: AggregatorField, definition: Definition): void {
+    this.#add(definition, [], (put) => put({}, this.#stats.aggregator[field]));
+  }
+
+  #addRefused(): void {
+    this.#add(
+      counter('refused_frames_total', 'Frames refused, by shard and error code.'),
+      ['shard', 'code'],
+      (put) => {
+        for (const { shard, counters } of this.#stats.shards) {
+          for (const code of ERROR_CODES) put({ shard: String(shard), code }, counters[`refused_${code}`]);
+        }
+      },
+    );
+  }
+
+  #addShardDeaths(): void {
+    this.#add(counter('shard_deaths_total', 'Times a shard died and was replaced.'), ['shard'], (put) => {
+      for (const { shard, deaths } of this.#stats.shards) put({ shard: String(shard) }, deaths);
+    });
+    this.#add(
+      gauge('shard_up', '1 while the shard runs, 0 while it is being replaced.'),
+      ['shard'],
+      (put) => {
+        for (const { shard, alive } of this.#stats.shards) put({ shard: String(shard) }, alive ? 1 : 0);
+      },
+    );
+  }
+
+  #addControlPlane(): void {
+    const source = this.#source;
+    this.#add(gauge('nodes', 'Nodes in the registry, connected or not, by status.'), ['status'], (put) => {
+      for (const [status, count] of Object.entries(source.nodes().byStatus)) put({ status }, count);
+    });
+    this.#add(gauge('nodes_connected', 'Registered nodes that are connected.'), [], (put) => {
+      put({}, source.nodes().connected);
+    });
+    this.#add(gauge('healthy', '1 while /health answers ok, else 0.'), [], (put) =>
+      put({}, source.healthy() ? 1 : 0),
+    );
+    this.#add(gauge('build_info', 'Always 1; the labels say what runs.'), ['version', 'mode'], (put) => {
+      put({ version: source.version, mode: source.mode }, 1);
+    });
+  }
+
+  #add(
+    { name, help, type, scale = 1 }: Definition,
+    labelNames: string[],
+    fill: (put: (labels: Record<string, string>, value: number) => void) => void,
+  ): void {
+    const shared = { name: `honeybee_${name}`, help, labelNames, registers: [this.#registry] };
+    if (type === 'gauge') {
+      new Gauge({
+        ...shared,
+        collect() {
+          this.reset();
+          fill((labels, value) => this.set(labels, value * scale));
+        },
+      });
+      return;
+    }
+    new Counter({
+      ...shared,
+      // A counter can only be added to; what is kept in shared memory is absolute and never goes back. So it starts
+      // from nothing at each scrape. A reset label-less one holds a 0 to add to, a labelled one holds no series at all.
+      collect() {
+        this.reset();
+        fill((labels, value) => this.inc(labels, value * scale));
+      },
+    });
+  }
+}
+
+function isPlain(field: ShardField): field is PlainShardField {
+  return field in SHARD_METRICS;
+}
+
+function counter(name: string, help: string, scale?: number): Definition {
+  return scale === undefined ? { name, help, type: 'counter' } : { name, help, type: 'counter', scale };
+}
+
+function gauge(name: string, help: string): Definition {
+  return { name, help, type: 'gauge' };
+}
