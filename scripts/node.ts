@@ -167,8 +167,11 @@ function readNodeId({ id, state }: Options): bigint {
 
 // ---- lines and JSON as text -----------------------------------------------------------------------------------------
 
+/** What is read; a line cannot go on across a `new file`. */
+export type Chunk = Buffer | 'new file';
+
 /** Cuts bytes into lines, wherever the chunks end. A line above `frameBytes` is skipped and comes out as `null`. */
-export async function* linesOf(source: AsyncIterable<Buffer | 'new file'>): AsyncGenerator<Buffer | null> {
+export async function* linesOf(source: AsyncIterable<Chunk>): AsyncGenerator<Buffer | null> {
   let parts: Buffer[] = [];
   let bytes = 0;
   const keep = (part: Buffer) => {
@@ -261,13 +264,11 @@ export function wrapLine(line: string, own: Origin): (Origin & { frame: Buffer }
   const read = (key: string): unknown => JSON.parse(values.get(key) ?? 'null');
   const move = (key: string, fit: (value: unknown) => string | undefined) => {
     const value = fit(read(key));
-    if (value !== undefined && value === read(key)) {
-      const at = members.findLastIndex((member) => member.key === key);
-      members.splice(at, 1);
-    }
+    const at = value === read(key) ? members.findLastIndex((member) => member.key === key) : -1;
+    if (at >= 0) members.splice(at, 1);
     return value;
   };
-  const potId = move('pot_id', asName) ?? asName(read('honeybee_honeypot_id')) ?? own.potId; // the second from Cowrie's plugin
+  const potId = move('pot_id', asName) ?? asName(read('honeybee_honeypot_id')) ?? own.potId;
   const potType = move('pot_type', asName) ?? asName(read('honeybee_honeypot_type')) ?? own.potType;
   const event_type = move('eventid', asName) ?? move('event_type', asName) ?? guessEventType(read);
   const others = ['@timestamp', 'utc_time', 'local_time', 'date', 'time'].map((key) => toIso(read(key)));
@@ -285,7 +286,7 @@ function guessEventType(read: (key: string) => unknown): string {
   if (typeof logtype === 'number') return `opencanary.${logtype}`;
   if (isObject(connection))
     return `dionaea.connection.${connection.transport}.${connection.type}`.slice(0, 255);
-  if (isObject(read('attack_connection'))) return 'honeytrap.attack_connection';
+  if (isObject(read('attack_connection'))) return 'honeytrap.attack_connection'; // the one written in C
   if (Array.isArray(read('auth_attempts'))) return 'heralding.session';
   if (isName(category) && isName(type)) return `${category}.${type}`.slice(0, 255); // HoneyTrap
   return [read('origin'), read('data_type'), read('event'), type, category].find(isName) ?? 'unknown';
@@ -298,9 +299,9 @@ export function toIso(value: unknown): string | undefined {
     text,
   );
   if (iso !== null) {
-    const utc = `${iso[1]}T${iso[2]}.000Z`;
+    const utc = `${iso[1]}T${iso[2]!.replace(/60$/, '59')}.000Z`; // 60 is a leap second
     const moment = Date.parse(utc);
-    return moment > Number.NEGATIVE_INFINITY && new Date(moment).toISOString() === utc ? text : undefined; // no 30 February
+    return Number.isFinite(moment) && new Date(moment).toISOString() === utc ? text : undefined; // no 30 February
   }
   const epoch = /^\d{1,19}(\.\d+)?$/.test(text) ? Number(text) : 0;
   const perSecond = [1, 1e3, 1e6, 1e9].find((unit) => epoch < 1e11 * unit) ?? 1;
@@ -393,9 +394,8 @@ class Pots {
     if (name === 'GetInstalledPots') return this.statuses();
     const { pot_id: id, honeypot_type, auto_start } = isObject(argument) ? argument : { pot_id: argument };
     if (!/^(Install|Deploy|Stop|Restart)Pot$|^GetPot(Status|Logs|Metrics|Info)$/.test(name) || !isName(id)) {
-      return [
-        message('NodeEvent', { type: 'Error', message: `this node does not know ${name.slice(0, 64)}` }),
-      ];
+      const text = `this node does not know ${name.slice(0, 64)}`;
+      return [message('NodeEvent', { type: 'Error', message: text })];
     }
     if (name === 'InstallPot')
       this.meet(id, isName(honeypot_type) ? honeypot_type : 'unknown', auto_start === true);
@@ -405,19 +405,11 @@ class Pots {
   }
 
   #status(id: string): string {
-    const pot = this.#pots.get(id) ?? { type: 'unknown', running: undefined, events: 0 };
-    const status = { true: 'Running', false: 'Stopped', undefined: 'Failed' }[`${pot.running}`];
-    const told = {
-      true: `${pot.events} events taken`,
-      false: 'no events are sent',
-      undefined: 'no such pot',
-    }[`${pot.running}`];
-    return messageOf(this.#nodeId, 'PotStatusUpdate', {
-      pot_id: id,
-      pot_type: pot.type,
-      status,
-      message: told,
-    });
+    const pot = this.#pots.get(id);
+    const status = pot === undefined ? 'Failed' : pot.running ? 'Running' : 'Stopped';
+    const text = pot === undefined ? 'no such pot on this node' : `${pot.events} events taken`;
+    const fields = { pot_id: id, pot_type: pot?.type ?? 'unknown', status, message: text };
+    return messageOf(this.#nodeId, 'PotStatusUpdate', fields);
   }
 }
 
@@ -444,7 +436,7 @@ async function keepSessions(node: Node, end: AbortSignal): Promise<number> {
       () => undefined,
       (error: Error) => error,
     );
-    if (broken && !end.aborted)
+    if (broken)
       warn('link', `Core at ${node.options.core.host}:${node.options.core.port}: ${broken.message}`);
     // These pass: a code was spent, Core has not noticed yet that our last connection died, a table is full.
     const mayPass = /AUTHENTICATION|ALREADY.REGISTERED|REGISTRATION.FAILED/i.test(broken?.message ?? '');
@@ -467,7 +459,10 @@ async function session(node: Node, end: AbortSignal): Promise<void> {
     ? tls.connect({ ...core, ...ca, ...servername, minVersion: 'TLSv1.3' })
     : net.connect(core);
   const frames = linesOf(socket); // what Core sends comes in pieces too, and several frames at once
-  const onEnd = () => (node.registered ? socket.setTimeout(LIMITS.leaveMs) : socket.destroy());
+  const onEnd = () =>
+    node.registered
+      ? socket.setTimeout(LIMITS.leaveMs)
+      : socket.destroy(new Error('not reached before the end'));
   const running = messageOf(nodeId, 'NodeStatusUpdate', { status: 'Running' });
   let heartbeat: NodeJS.Timeout | undefined;
   socket.on('error', () => {}); // whoever waits for the socket is told
@@ -479,19 +474,14 @@ async function session(node: Node, end: AbortSignal): Promise<void> {
     const totp = options.totp === undefined ? {} : { totp_code: options.totp };
     const self = { node_name: options.name, ...node.reported, node_type: options.type, ...totp };
     await write(socket, messageOf(nodeId, 'NodeRegistration', self));
-    await accepted(frames);
+    const ack = await accepted(frames);
+    if (ack.totp_key !== undefined)
+      warn('totp', 'Core issued a TOTP key; this node keeps none and will be refused next time');
     socket.setTimeout(0);
     if (!options.quiet) print(`registered as ${options.name}, id ${nodeId}`);
-    const started = message('NodeEvent', {
-      type: 'Started',
-      message: node.restarting ? 'restarted' : 'node started',
-    });
-    outbox.answers = [
-      ...(counts.sessions === 0 || node.restarting ? [started] : []),
-      ...node.pots.statuses(),
-      running,
-    ];
-    counts.sessions++;
+    outbox.answers = [...node.pots.statuses(), running];
+    if (counts.sessions++ === 0 || node.restarting)
+      outbox.answers.unshift(message('NodeEvent', { type: 'Started' }));
     node.registered = true;
     node.restarting = false;
     // No second heartbeat behind one that Core has not read yet.
@@ -552,7 +542,7 @@ function readFrame(line: Buffer | null): Message | undefined {
 }
 
 /** Resolves when Core accepts. A refusal is complete when Core has closed: an ack and an Error may both say why. */
-async function accepted(frames: AsyncGenerator<Buffer | null>): Promise<void> {
+async function accepted(frames: AsyncGenerator<Buffer | null>): Promise<Message['fields']> {
   const why: unknown[] = [];
   for (;;) {
     const next = await frames.next().catch((error: Error) => ({ done: true as const, value: error }));
@@ -561,7 +551,7 @@ async function accepted(frames: AsyncGenerator<Buffer | null>): Promise<void> {
       throw next.value ?? new Error('closed by Core, which did not answer the registration');
     }
     const { name, fields } = readFrame(next.value) ?? {};
-    if (name === 'RegistrationAck' && fields?.accepted === true) return;
+    if (name === 'RegistrationAck' && fields?.accepted === true) return fields;
     if (name === 'RegistrationAck' || name === 'Error') why.push(fields?.code, fields?.message);
   }
 }
@@ -583,9 +573,7 @@ function obey(text: string, command: unknown, node: Node): void {
   const ascii = text.replace(/[\x7f-\uffff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
   process.stdout.write(`${ascii}\n`);
   const id = splitMembers(text).findLast((member) => member.key === 'node_id')?.value;
-  const [name, argument] = isObject(command)
-    ? (Object.entries(command)[0] ?? ['nothing'])
-    : [String(command)];
+  const [name, argument] = isObject(command) ? (Object.entries(command)[0] ?? ['{}']) : [String(command)];
   if (id !== undefined && id !== String(nodeId))
     warn('foreign', 'Core sent a command for another node; ignored');
   else if (name !== 'Restart') outbox.say(...pots.answer(name, argument));
@@ -598,7 +586,7 @@ function obey(text: string, command: unknown, node: Node): void {
 // ---- intake ---------------------------------------------------------------------------------------------------------
 
 /** Brings lines to the outbox. While that is full the source is not read, and that is what holds the source back. */
-async function takeLines(source: AsyncIterable<Buffer | 'new file'>, node: Node): Promise<void> {
+async function takeLines(source: AsyncIterable<Chunk>, node: Node): Promise<void> {
   for await (const line of linesOf(source)) {
     while (node.outbox.full) await once(node.outbox, 'room');
     takeLine(line, node);
@@ -637,11 +625,7 @@ function takeLine(line: Buffer | null, { options, nodeId, outbox, pots, register
  * more, because its writer may not have noticed. A file truncated and grown past its old length between two looks is
  * not noticed.
  */
-async function* fileChunks(
-  path: string,
-  follow: boolean,
-  stop: AbortSignal,
-): AsyncGenerator<Buffer | 'new file'> {
+async function* fileChunks(path: string, follow: boolean, stop: AbortSignal): AsyncGenerator<Chunk> {
   const chunk = Buffer.allocUnsafe(64 * 1024);
   const pause = () => delay(LIMITS.followMs, undefined, { signal: stop }); // rejects when stopped: a torn line is no line
   for (;;) {
@@ -683,12 +667,12 @@ async function listen(
   stop: AbortSignal,
 ) {
   const peers = new Set<net.Socket>();
+  const broken = (error: Error) =>
+    stop.aborted || warn('peer', `a honeypot's connection broke: ${error.message}`);
   const server = net.createServer((peer) => {
     peers.add(peer);
     take(peer)
-      .catch(
-        (error: Error) => stop.aborted || warn('peer', `a honeypot's connection broke: ${error.message}`),
-      )
+      .catch(broken)
       .finally(() => peers.delete(peer));
   });
   server.maxConnections = LIMITS.peers;
@@ -726,7 +710,7 @@ async function main(): Promise<number> {
   process.stdout.on('error', () => {}); // whoever read the commands is gone
 
   const takers = new Set<Promise<void>>();
-  const take = (source: AsyncIterable<Buffer | 'new file'>) => {
+  const take = (source: AsyncIterable<Chunk>) => {
     const taker = takeLines(source, node).finally(() => takers.delete(taker));
     takers.add(taker);
     return taker;

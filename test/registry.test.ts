@@ -193,6 +193,9 @@ test('last seen is what the session says, else the moment it ended', () => {
   assert.equal(registry.byId(1n)?.status, 'Stopped');
   accepted(registry.register(request(1n, 'a', 2, 500)));
   assert.equal(end(registry, 2, 600)?.lastSeenMs, 600);
+  accepted(registry.register(request(1n, 'a', 3, 700)));
+  registry.disconnected(3, { status: 'Unknown', nowMs: 900, lastSeenMs: 0, totals: NO_TOTALS });
+  assert.equal(registry.byId(1n)?.lastSeenMs, 700, 'never before the session began');
 });
 
 test('a registry that churns at its bound keeps every connected node and stays at the bound', () => {
@@ -209,20 +212,23 @@ test('a registry that churns at its bound keeps every connected node and stays a
 
 test('an order gives back what was put in, oldest first, wherever something is taken out', () => {
   fc.assert(
-    fc.property(fc.array(fc.option(fc.nat(20), { nil: undefined }), { maxLength: 60, size: 'max' }), (steps) => {
-      const order = new LinkedOrder<number>();
-      const links: ReturnType<typeof order.append>[] = [];
-      steps.forEach((takeOut, at) => {
-        if (takeOut === undefined || links.length === 0) links.push(order.append(at));
-        else order.remove(links.splice(takeOut % links.length, 1)[0]!);
-        assert.deepEqual(
-          [...order],
-          links.map((link) => link.value),
-        );
-        assert.equal(order.first, links[0]?.value);
-        assert.equal(order.last, links.at(-1)?.value);
-      });
-    }),
+    fc.property(
+      fc.array(fc.option(fc.nat(20), { nil: undefined }), { maxLength: 60, size: 'max' }),
+      (steps) => {
+        const order = new LinkedOrder<number>();
+        const links: ReturnType<typeof order.append>[] = [];
+        steps.forEach((takeOut, at) => {
+          if (takeOut === undefined || links.length === 0) links.push(order.append(at));
+          else order.remove(links.splice(takeOut % links.length, 1)[0]!);
+          assert.deepEqual(
+            [...order],
+            links.map((link) => link.value),
+          );
+          assert.equal(order.first, links[0]?.value);
+          assert.equal(order.last, links.at(-1)?.value);
+        });
+      },
+    ),
     { seed: 7, numRuns: 200 },
   );
 });

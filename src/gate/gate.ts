@@ -11,9 +11,9 @@ import type { Config } from '../config/config.js';
 import { EXIT, FatalError } from '../errors.js';
 import { type Addon, loadAddon, type Mode } from '../native/addon.js';
 import type { ShardToMain } from '../shard/messages.js';
-import type { ShardSupervisor } from '../supervisor.js';
 import { Relay } from './relay.js';
 import type { Sessions } from './sessions.js';
+import type { ShardDoor } from './shard-door.js';
 
 /** Lines in the log about connections that were turned away, at most one in this time. */
 const REFUSAL_LOG_INTERVAL_MS = 10_000;
@@ -21,7 +21,7 @@ const REFUSAL_LOG_INTERVAL_MS = 10_000;
 export class Gate {
   readonly #config: Config;
   readonly #sessions: Sessions;
-  readonly #shards: ShardSupervisor;
+  readonly #shards: ShardDoor;
   readonly #logger: Logger;
   readonly #addon: Addon | undefined;
   readonly #server: Server;
@@ -29,7 +29,7 @@ export class Gate {
   #turnedAway = 0;
   #lastRefusalMs = Number.NEGATIVE_INFINITY;
 
-  constructor(config: Config, mode: Mode, sessions: Sessions, shards: ShardSupervisor, logger: Logger) {
+  constructor(config: Config, mode: Mode, sessions: Sessions, shards: ShardDoor, logger: Logger) {
     this.#config = config;
     this.#sessions = sessions;
     this.#shards = shards;

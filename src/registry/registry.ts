@@ -114,7 +114,8 @@ export class NodeRegistry {
     this.#bySession.delete(session);
     entry.session = null;
     entry.shard = null;
-    entry.lastSeenMs = end.lastSeenMs ?? end.nowMs;
+    // Not before its start: the row of a session that never got a frame counted still says 0.
+    entry.lastSeenMs = Math.max(entry.lastSeenMs, end.lastSeenMs ?? end.nowMs);
     entry.totals = {
       frames: entry.totals.frames + end.totals.frames,
       records: entry.totals.records + end.totals.records,

@@ -3,9 +3,9 @@
  *
  * Owned by main. Reads the shared table, never writes it.
  */
-import { SESSION, SESSION_STRIDE, type SessionField } from '../memory/session-table.js';
 import type { NodeRecord, NodeTotals } from '../registry/record.js';
 import type { NodeRegistry } from '../registry/registry.js';
+import { sessionCell, sessionTotals } from '../registry/session-totals.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import type { Stats } from '../telemetry/stats.js';
 import type { About, CoreView, Health, NodeView } from './view.js';
@@ -39,17 +39,6 @@ export function createCoreView(parts: CoreViewParts): CoreView {
   };
 }
 
-/** What the row of a session has counted, in the shape that `NodeRegistry.disconnected` takes. */
-export function sessionTotals(sessionTable: Float64Array, session: number): NodeTotals {
-  return {
-    frames: cell(sessionTable, session, 'frames'),
-    records: cell(sessionTable, session, 'records'),
-    events: cell(sessionTable, session, 'events'),
-    refused: cell(sessionTable, session, 'refused'),
-    bytesIn: cell(sessionTable, session, 'bytes_in'),
-  };
-}
-
 function* viewsOf(records: readonly NodeRecord[], sessionTable: Float64Array): IterableIterator<NodeView> {
   for (const record of records) yield viewOf(record, sessionTable);
 }
@@ -70,7 +59,7 @@ function viewOf(record: NodeRecord, sessionTable: Float64Array): NodeView {
     connectedSinceMs: connected ? record.connectedSinceMs : null,
     // A fresh row is zero until the session's first frame was seen.
     lastSeenMs: connected
-      ? Math.max(record.lastSeenMs, cell(sessionTable, session, 'last_seen_ms'))
+      ? Math.max(record.lastSeenMs, sessionCell(sessionTable, session, 'last_seen_ms'))
       : record.lastSeenMs,
     registrations: record.registrations,
     totals: connected ? plus(record.totals, sessionTotals(sessionTable, session)) : record.totals,
@@ -87,10 +76,4 @@ function plus(past: NodeTotals, present: NodeTotals): NodeTotals {
     refused: past.refused + present.refused,
     bytesIn: past.bytesIn + present.bytesIn,
   };
-}
-
-function cell(sessionTable: Float64Array, session: number, field: SessionField): number {
-  const value = sessionTable[session * SESSION_STRIDE + SESSION[field]];
-  if (value === undefined) throw new Error(`session ${session} has no row in the session table`);
-  return value;
 }

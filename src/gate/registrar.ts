@@ -6,24 +6,22 @@
  * been written.
  */
 import type { Logger } from 'pino';
-import type { Sessions } from '../gate/sessions.js';
+import type { ErrorCode } from '../errors.js';
 import type { RingObserver } from '../memory/ring.js';
 import { SESSION, SESSION_STRIDE } from '../memory/session-table.js';
 import type { NodeRegistration } from '../protocol/node-registration.js';
-import { sessionTotals } from '../rest/core-view.js';
+import type { NodeRegistry } from '../registry/registry.js';
+import { sessionTotals } from '../registry/session-totals.js';
 import type { MainToShard, Orphan, ShardToMain } from '../shard/messages.js';
-import type { NodeRegistry } from './registry.js';
+import type { OpenSession, Sessions } from './sessions.js';
+import type { ShardDoor } from './shard-door.js';
 
 /** How often a waiting registration looks whether a ring has been read. */
 const RING_POLL_MS = 5;
 
-export interface ShardDoor {
-  post(slot: number, message: MainToShard): void;
-  ring(slot: number): RingObserver;
-}
-
+/** The session itself, not its number: a number is given out again when its connection has gone. */
 interface Waiting {
-  readonly session: number;
+  readonly open: OpenSession;
   readonly registration: NodeRegistration;
 }
 
@@ -60,9 +58,11 @@ export class Registrar {
 
   receive(message: Extract<ShardToMain, { type: 'register' | 'status' | 'pot' | 'closed' }>): void {
     switch (message.type) {
-      case 'register':
-        this.#decide(message);
+      case 'register': {
+        const open = this.#sessions.get(message.session);
+        if (open !== undefined) this.#decide({ open, registration: message.registration });
         break;
+      }
       case 'status':
         this.#registry.status(message.session, message.status);
         break;
@@ -92,13 +92,13 @@ export class Registrar {
     for (const [id, last] of this.#lastRuns) if (last.ring.passed(last.published)) this.#lastRuns.delete(id);
   }
 
-  #decide({ session, registration }: Waiting): void {
-    const open = this.#sessions.get(session);
-    if (open === undefined) return;
+  #decide({ open, registration }: Waiting): void {
+    const session = open.number;
+    if (this.#sessions.get(session) !== open) return;
     const nodeId = BigInt(registration.nodeId);
     const last = this.#lastRuns.get(nodeId);
     if (last !== undefined && last.slot !== open.slot && !last.ring.passed(last.published)) {
-      setTimeout(() => this.#decide({ session, registration }), RING_POLL_MS);
+      setTimeout(() => this.#decide({ open, registration }), RING_POLL_MS);
       return;
     }
     const decision = this.#registry.register({
@@ -126,12 +126,8 @@ export class Registrar {
         const waiting = this.#superseding.get(decision.session);
         // A third connection of the same node: the second one gives way.
         if (waiting !== undefined)
-          this.#refuse(
-            waiting.session,
-            'NODE_ALREADY_REGISTERED',
-            'a newer connection of this node took over',
-          );
-        this.#superseding.set(decision.session, { session, registration });
+          this.#refuse(waiting.open, 'NODE_ALREADY_REGISTERED', 'a newer connection of this node took over');
+        this.#superseding.set(decision.session, { open, registration });
         this.#shards.post(decision.shard, {
           type: 'close',
           session: decision.session,
@@ -141,14 +137,14 @@ export class Registrar {
       }
       case 'refuse':
         this.#logger.warn({ ...node, code: decision.code }, 'registration refused');
-        this.#refuse(session, decision.code, decision.message);
+        this.#refuse(open, decision.code, decision.message);
         break;
     }
   }
 
-  #refuse(session: number, code: Extract<MainToShard, { type: 'refuse' }>['code'], message: string): void {
-    const open = this.#sessions.get(session);
-    if (open !== undefined) this.#shards.post(open.slot, { type: 'refuse', session, code, message });
+  #refuse(open: OpenSession, code: ErrorCode, message: string): void {
+    if (this.#sessions.get(open.number) !== open) return;
+    this.#shards.post(open.slot, { type: 'refuse', session: open.number, code, message });
   }
 
   #closed({ session, status, reason, published }: Extract<ShardToMain, { type: 'closed' }>): void {

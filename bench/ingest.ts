@@ -1,0 +1,71 @@
+/** Scenario `ingest`: how many events a second go the whole way, verified. */
+
+import type { Mode } from './core-process.js';
+import { problemsOf, type ScenarioResult } from './result.js';
+import type { ConsumerKind, Context } from './settings.js';
+import { defaultWriteBytes, runStream, type StreamOutcome } from './stream-run.js';
+
+export interface IngestPlan {
+  readonly connections: number;
+  readonly consumer: ConsumerKind;
+  readonly mode: Mode;
+}
+
+export function ingestTitle(plan: IngestPlan): string {
+  const consumer =
+    plan.consumer === 'event'
+      ? 'one message per event'
+      : plan.consumer === 'none'
+        ? 'no consumer'
+        : 'batches';
+  const mode = plan.mode === 'auto' ? '' : `, ${plan.mode}`;
+  return `ingest, ${plan.connections} connections, ${consumer}${mode}`;
+}
+
+export async function runIngest(plan: IngestPlan, context: Context): Promise<ScenarioResult> {
+  const { settings } = context;
+  const { warmupMs, durationMs } = settings;
+  const outcome = await runStream({ ...plan, pace: undefined, warmupMs, durationMs }, context);
+  return {
+    scenario: ingestTitle(plan),
+    parameters: {
+      connections: plan.connections,
+      consumer: plan.consumer,
+      consumers: plan.consumer === 'none' ? 0 : settings.consumers,
+      mix: settings.mix,
+      event_bytes: settings.mix === 'uniform' ? settings.eventBytes : undefined,
+      write_bytes: settings.writeBytes ?? defaultWriteBytes(plan.connections),
+      warmup_seconds: warmupMs / 1000,
+    },
+    ...streamResult(outcome),
+  };
+}
+
+/** What every run over the stream reports. */
+export function streamResult(outcome: StreamOutcome): Omit<ScenarioResult, 'scenario' | 'parameters'> {
+  const problems = [
+    ...outcome.problems,
+    ...outcome.received.flatMap((summary, consumer) => problemsOf(`consumer ${consumer}`, summary)),
+    ...(outcome.log ? problemsOf('log', outcome.log.summary) : []),
+  ];
+  if (outcome.eventsPerSecond === 0) problems.push('not one event came through while the clock ran');
+  const { log, latency, coreCpu, loadCpu } = outcome;
+  return {
+    ok: problems.length === 0,
+    problems,
+    seconds: outcome.seconds,
+    events_per_second: outcome.eventsPerSecond,
+    megabytes_per_second: outcome.bytesPerSecond / 1e6,
+    events_sent: outcome.eventsSent,
+    received: outcome.received,
+    ...(outcome.mode !== undefined && { mode: outcome.mode }),
+    ...(latency && { latency }),
+    ...(log && {
+      log: { bytes: log.bytes, segments: log.segments, crc32: log.checksum, verified: log.summary },
+    }),
+    ...(coreCpu && { core_cpu: coreCpu }),
+    ...(loadCpu !== undefined && { bench_cpu: { load: loadCpu, consumers: outcome.consumerCpu } }),
+    ...(outcome.residentBytes !== undefined && { resident_bytes: outcome.residentBytes }),
+    ...(outcome.residentPeakBytes !== undefined && { resident_peak_bytes: outcome.residentPeakBytes }),
+  };
+}

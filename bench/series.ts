@@ -1,0 +1,91 @@
+/**
+ * From a request to the list of runs. Without further arguments a scenario is a series: the points that the project's
+ * promises are about. An argument that names a point (`--connections`, `--consumer`, `--mode`) makes it that one run.
+ */
+import type { Request, ScenarioName } from './arguments.js';
+import { connectionsTitle, runConnections } from './connections.js';
+import { type IngestPlan, ingestTitle, runIngest } from './ingest.js';
+import { IDLE_TITLE, offeredTitle, runIdleLatency, runOfferedLatency } from './latency.js';
+import type { ScenarioResult } from './result.js';
+import { runScan, SCAN_TITLE } from './scan.js';
+import type { Context } from './settings.js';
+
+export interface Run {
+  readonly title: string;
+  /** What --repeat takes the middle of. */
+  readonly figure: (result: ScenarioResult) => number;
+  readonly run: (context: Context) => Promise<ScenarioResult>;
+}
+
+const DEFAULTS = { few: 4, many: 1000, idleNodes: 10_000, rate: 100_000, settleMs: 2000, scanMs: 2000 };
+const QUICK = { few: 4, many: 50, idleNodes: 200, rate: 10_000, settleMs: 100, scanMs: 100 };
+
+export function seriesOf(request: Request): Run[] {
+  const sizes = request.quick ? QUICK : DEFAULTS;
+  return request.scenarios.flatMap((scenario) => SERIES[scenario](request, sizes));
+}
+
+const SERIES: Record<ScenarioName, (request: Request, sizes: typeof DEFAULTS) => Run[]> = {
+  ingest: ingestSeries,
+  latency: latencySeries,
+  connections: connectionsSeries,
+  scan: scanSeries,
+};
+
+function ingestSeries(request: Request, sizes: typeof DEFAULTS): Run[] {
+  const { connections, consumer } = request;
+  const mode = request.mode ?? 'auto';
+  const asked = connections !== undefined || consumer !== undefined;
+  const plans: IngestPlan[] = asked
+    ? [{ connections: connections ?? sizes.few, consumer: consumer ?? 'batch', mode }]
+    : [
+        { connections: sizes.few, consumer: 'batch', mode },
+        { connections: sizes.many, consumer: 'batch', mode },
+        { connections: sizes.few, consumer: 'event', mode },
+      ];
+  // The portable mode of somebody else's Core cannot be chosen.
+  if (!asked && request.mode === undefined && !request.settings.external) {
+    plans.push({ connections: sizes.few, consumer: 'batch', mode: 'portable' });
+  }
+  return plans.map((plan) => ({
+    title: ingestTitle(plan),
+    figure: (result) => result.events_per_second ?? 0,
+    run: (context) => runIngest(plan, context),
+  }));
+}
+
+function latencySeries(request: Request, sizes: typeof DEFAULTS): Run[] {
+  const mode = request.mode ?? 'auto';
+  const offered = {
+    connections: request.connections ?? sizes.few,
+    eventsPerSecond: request.rate ?? sizes.rate,
+    mode,
+  };
+  const figure = (result: ScenarioResult): number => result.latency?.p50_us ?? 0;
+  return [
+    { title: IDLE_TITLE, figure, run: (context) => runIdleLatency(mode, context) },
+    { title: offeredTitle(offered), figure, run: (context) => runOfferedLatency(offered, context) },
+  ];
+}
+
+function connectionsSeries(request: Request, sizes: typeof DEFAULTS): Run[] {
+  const count = request.connections ?? sizes.idleNodes;
+  const mode = request.mode ?? 'auto';
+  return [
+    {
+      title: connectionsTitle(count),
+      figure: (result) => result.bytes_per_connection ?? 0,
+      run: (context) => runConnections({ connections: count, mode, settleMs: sizes.settleMs }, context),
+    },
+  ];
+}
+
+function scanSeries(_request: Request, sizes: typeof DEFAULTS): Run[] {
+  return [
+    {
+      title: SCAN_TITLE,
+      figure: (result) => result.scanners?.at(-1)?.events_per_second ?? 0,
+      run: (context) => runScan(sizes.scanMs, context),
+    },
+  ];
+}

@@ -1,0 +1,332 @@
+/**
+ * One measured run of the whole way: nodes write, Core logs and streams, consumers verify. The order of its steps:
+ *
+ *   blocks made · Core ready · consumers connected · nodes registered · START · warm-up · [ window ] · STOP ·
+ *   every sent event verified at every consumer · nodes leave · Core stops · log verified · directory removed
+ *
+ * Owned by the bench's main thread, which sleeps while the clock runs. The rate is what the slowest consumer verified
+ * between the two edges of the window; without a consumer, what Core says it accepted.
+ */
+import type { Address } from './address.js';
+import type { ConsumerCommand, ConsumerMessage, ConsumerSettings } from './consumer.js';
+import { type Core, type Mode, startCore } from './core-process.js';
+import { createGauges, type GaugeMemory, Gauges } from './gauges.js';
+import { defaultBlockBytes, type EventBlocks, makeBlocks } from './generator.js';
+import type { LatencySummary } from './histogram.js';
+import type { LoadCommand, LoadMessage, LoadSettings, Pace } from './load.js';
+import { checkLog, type LogCheck } from './log-check.js';
+import { type CpuShare, cpuShare, memoryOf, type ThreadTimes, threadTimesOf } from './proc.js';
+import { acceptedEvents } from './rest.js';
+import type { ConsumerKind, Context, Settings } from './settings.js';
+import { BenchThread } from './threads.js';
+import type { VerifierSummary } from './verifier.js';
+
+export interface StreamPlan {
+  readonly connections: number;
+  readonly consumer: ConsumerKind;
+  readonly mode: Mode;
+  readonly pace: Pace | undefined;
+  readonly warmupMs: number;
+  readonly durationMs: number;
+}
+
+export interface StreamOutcome {
+  readonly mode: string | undefined;
+  readonly writeBytes: number;
+  readonly seconds: number;
+  readonly eventsPerSecond: number;
+  readonly bytesPerSecond: number;
+  readonly eventsSent: number;
+  readonly received: readonly VerifierSummary[];
+  readonly latency: LatencySummary | undefined;
+  readonly log: LogCheck | undefined;
+  readonly coreCpu: CpuShare | undefined;
+  readonly loadCpu: number | undefined;
+  readonly consumerCpu: readonly number[];
+  readonly residentBytes: number | undefined;
+  readonly residentPeakBytes: number | undefined;
+  /** Problems that no verifier counts. */
+  readonly problems: readonly string[];
+}
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+/** Half of what Core keeps for a slow consumer; more on its way only fills kernel buffers with cold memory. */
+const WINDOW_BYTES = 32 * MiB;
+/** One write of every connection together fits the window. */
+const WRITE_BYTES_MAX = 256 * KiB;
+const WRITE_BYTES_MIN = 16 * KiB;
+/** More than a Core on one machine has been seen to write. */
+const DISK_BYTES_PER_SECOND = 1.5e9;
+const DISK_BYTES_MIN = 64 * MiB;
+const CONNECT_TIMEOUT_MS = 20_000;
+const REGISTER_TIMEOUT_MS = 60_000;
+const STOP_TIMEOUT_MS = 60_000;
+const RESULT_TIMEOUT_MS = 60_000;
+/** Without a single event for so long, the rest will not come. */
+const STALL_MS = 5_000;
+const TICK_MS = 50;
+/** How much of the progress bar the clock takes; the rest is for the checks afterwards. */
+const CLOCK_SHARE = 0.7;
+
+interface Edge {
+  readonly atMs: number;
+  readonly events: number;
+  readonly bytes: number;
+  readonly core: ThreadTimes | undefined;
+  readonly own: ThreadTimes | undefined;
+}
+
+/** What the bench runs against: a Core of its own, or somebody else's. */
+interface Target {
+  readonly target: Address;
+  readonly proxy: Address | undefined;
+  readonly rest: string | undefined;
+  readonly own: Core | undefined;
+}
+
+export function defaultWriteBytes(connections: number): number {
+  return Math.max(WRITE_BYTES_MIN, Math.min(WRITE_BYTES_MAX, Math.floor(WINDOW_BYTES / connections)));
+}
+
+async function openTarget(settings: Settings, plan: StreamPlan): Promise<Target> {
+  if (settings.external) return { ...settings.external, own: undefined };
+  const own = await startCore({
+    entry: settings.coreEntry,
+    dir: settings.dir,
+    mode: plan.mode,
+    connections: plan.connections,
+    diskBytes: plan.pace
+      ? DISK_BYTES_MIN
+      : (DISK_BYTES_PER_SECOND * (plan.warmupMs + plan.durationMs)) / 1000,
+  });
+  return { target: own.target, proxy: own.proxy, rest: own.rest, own };
+}
+
+export async function runStream(plan: StreamPlan, context: Context): Promise<StreamOutcome> {
+  const { settings } = context;
+  const blocks = makeBlocks({
+    nodes: plan.connections,
+    seed: settings.seed,
+    mix: settings.mix,
+    eventBytes: settings.eventBytes,
+    blockBytes: defaultBlockBytes(plan.connections),
+  });
+  const target = await openTarget(settings, plan);
+  const run = new StreamRun(plan, context, blocks, target);
+  try {
+    return await Promise.race([run.run(), target.own?.failed ?? new Promise<never>(() => {})]);
+  } finally {
+    await run.end();
+    target.own?.remove();
+  }
+}
+
+class StreamRun {
+  readonly #plan: StreamPlan;
+  readonly #context: Context;
+  readonly #blocks: EventBlocks;
+  readonly #target: Target;
+  readonly #gaugeMemory: GaugeMemory;
+  readonly #gauges: Gauges;
+  readonly #writeBytes: number;
+  readonly #problems: string[] = [];
+  #consumers: BenchThread<ConsumerMessage, ConsumerCommand>[] = [];
+  #load: BenchThread<LoadMessage, LoadCommand> | undefined;
+  /** Thread ids, for the processor time each took. */
+  #loadThread: number | undefined;
+  #consumerThreads: (number | undefined)[] = [];
+  /** What Core had accepted before this run, for a Core that was not started for it. */
+  #acceptedBefore = 0;
+
+  constructor(plan: StreamPlan, context: Context, blocks: EventBlocks, target: Target) {
+    this.#plan = plan;
+    this.#context = context;
+    this.#blocks = blocks;
+    this.#target = target;
+    this.#gaugeMemory = createGauges(plan.consumer === 'none' ? 0 : context.settings.consumers);
+    this.#gauges = new Gauges(this.#gaugeMemory);
+    this.#writeBytes = context.settings.writeBytes ?? defaultWriteBytes(plan.connections);
+  }
+
+  async run(): Promise<StreamOutcome> {
+    const plan = this.#plan;
+    const core = this.#target.own;
+    if (plan.consumer === 'none') this.#acceptedBefore = await this.#accepted();
+    else await this.#connectConsumers(plan.consumer);
+    const load = await this.#registerNodes();
+
+    load.send('start');
+    if (plan.pace) {
+      const { atMs } = await load.receive('started', REGISTER_TIMEOUT_MS);
+      for (const consumer of this.#consumers) consumer.send({ type: 'started', atMs });
+    }
+    await this.#sleep(plan.warmupMs, 0, 'warm-up');
+    const first = await this.#edge();
+    await this.#sleep(plan.durationMs, plan.warmupMs, 'measuring');
+    const last = await this.#edge();
+    const memory = core && memoryOf(core.pid);
+
+    load.send('stop');
+    const { sent } = await load.receive('stopped', STOP_TIMEOUT_MS);
+    const eventsSent = sent.reduce((sum, count) => sum + count, 0);
+    await this.#awaitAll(sent, eventsSent);
+
+    load.send('disconnect');
+    for (const consumer of this.#consumers) consumer.send({ type: 'leave', coreStops: core !== undefined });
+    const results = Promise.all(
+      this.#consumers.map((consumer) => consumer.receive('result', RESULT_TIMEOUT_MS)),
+    );
+    await core?.stop();
+    const received = await results;
+    const log = core && (await this.#checkLog(core, sent));
+
+    const elapsedMs = last.atMs - first.atMs;
+    const share = (thread: number | undefined): number | undefined =>
+      thread === undefined || !last.own || !first.own
+        ? undefined
+        : ((last.own.get(thread) ?? 0) - (first.own.get(thread) ?? 0)) / elapsedMs;
+    return {
+      mode: core?.mode,
+      writeBytes: this.#writeBytes,
+      seconds: elapsedMs / 1000,
+      eventsPerSecond: ((last.events - first.events) / elapsedMs) * 1000,
+      bytesPerSecond: ((last.bytes - first.bytes) / elapsedMs) * 1000,
+      eventsSent,
+      received: received.map(({ summary }) => summary),
+      latency: received[0]?.latency,
+      log,
+      coreCpu:
+        core && first.core && last.core ? cpuShare(core.pid, first.core, last.core, elapsedMs) : undefined,
+      loadCpu: share(this.#loadThread),
+      consumerCpu: this.#consumerThreads.map((thread) => share(thread) ?? 0),
+      residentBytes: memory?.residentBytes,
+      residentPeakBytes: memory?.peakBytes,
+      problems: this.#problems,
+    };
+  }
+
+  /** Ends the threads, whatever state the run is in. */
+  async end(): Promise<void> {
+    await Promise.all([this.#load?.end(), ...this.#consumers.map((consumer) => consumer.end())]);
+  }
+
+  async #connectConsumers(kind: Exclude<ConsumerKind, 'none'>): Promise<void> {
+    const { settings } = this.#context;
+    const { proxy } = this.#target;
+    if (!proxy) throw new Error('a consumer needs the WebSocket port: --proxy HOST:PORT, or --consumer none');
+    for (let consumer = 0; consumer < settings.consumers; consumer++) {
+      const data: ConsumerSettings = {
+        blocks: this.#blocks,
+        proxy,
+        kind,
+        gauges: this.#gaugeMemory,
+        consumer,
+        othersAllowed: this.#target.own === undefined,
+        latency: this.#plan.pace && { pace: this.#plan.pace, warmupMs: this.#plan.warmupMs },
+      };
+      this.#consumers.push(
+        new BenchThread(`consumer ${consumer}`, new URL('./consumer.js', import.meta.url), data),
+      );
+    }
+    const connected = await Promise.all(
+      this.#consumers.map((one) => one.receive('connected', CONNECT_TIMEOUT_MS)),
+    );
+    this.#consumerThreads = connected.map(({ threadId }) => threadId);
+  }
+
+  async #registerNodes(): Promise<BenchThread<LoadMessage, LoadCommand>> {
+    const { settings } = this.#context;
+    const windowBytes = settings.windowBytes ?? WINDOW_BYTES;
+    const data: LoadSettings = {
+      blocks: this.#blocks,
+      target: this.#target.target,
+      gauges: this.#gaugeMemory,
+      writeBytes: this.#writeBytes,
+      // A write is counted when it is handed over whole: the window must hold one, or nothing would ever move.
+      windowBytes: Math.max(windowBytes, this.#writeBytes),
+      pace: this.#plan.pace,
+    };
+    this.#load = new BenchThread('load', new URL('./load.js', import.meta.url), data);
+    const { threadId } = await this.#load.receive('registered', REGISTER_TIMEOUT_MS);
+    this.#loadThread = threadId;
+    return this.#load;
+  }
+
+  async #sleep(durationMs: number, beforeMs: number, what: string): Promise<void> {
+    const totalMs = this.#plan.warmupMs + this.#plan.durationMs;
+    const startMs = performance.now();
+    let lastEvents = this.#gauges.verifiedEvents;
+    let lastMs = startMs;
+    for (;;) {
+      const restMs = startMs + durationMs - performance.now();
+      if (restMs <= 0) return;
+      await new Promise((resolve) => setTimeout(resolve, Math.min(TICK_MS, restMs)));
+      const atMs = performance.now();
+      const events = this.#gauges.verifiedEvents;
+      const rate = (events - lastEvents) / (atMs - lastMs) / 1000;
+      lastEvents = events;
+      lastMs = atMs;
+      const text = this.#consumers.length === 0 ? what : `${what}, ${rate.toFixed(2)} M events/s`;
+      this.#context.onProgress((CLOCK_SHARE * (beforeMs + atMs - startMs)) / totalMs, text);
+    }
+  }
+
+  async #edge(): Promise<Edge> {
+    const core = this.#target.own && threadTimesOf(this.#target.own.pid);
+    const own = threadTimesOf(process.pid);
+    const counted =
+      this.#consumers.length === 0 ? (await this.#accepted()) - this.#acceptedBefore : undefined;
+    const { bytes, eventStart } = this.#blocks;
+    return {
+      atMs: performance.now(),
+      events: counted ?? this.#gauges.verifiedEvents,
+      bytes:
+        counted === undefined
+          ? this.#gauges.verifiedBytes
+          : (counted * bytes.length) / (eventStart.length - 1),
+      core,
+      own,
+    };
+  }
+
+  async #awaitAll(sent: Float64Array, eventsSent: number): Promise<void> {
+    this.#context.onProgress(CLOCK_SHARE, 'waiting for the last events');
+    for (const consumer of this.#consumers) consumer.send({ type: 'finish', sent, stallMs: STALL_MS });
+    const timeoutMs = STOP_TIMEOUT_MS + STALL_MS;
+    const received = await Promise.all(this.#consumers.map((one) => one.receive('received', timeoutMs)));
+    received.forEach(({ complete }, consumer) => {
+      if (!complete) this.#problems.push(`consumer ${consumer} did not receive all of ${eventsSent} events`);
+    });
+    if (this.#consumers.length === 0) await this.#awaitAccepted(eventsSent);
+  }
+
+  async #awaitAccepted(eventsSent: number): Promise<void> {
+    let seen = -1;
+    let quietSinceMs = performance.now();
+    while (performance.now() - quietSinceMs < STALL_MS) {
+      const accepted = (await this.#accepted()) - this.#acceptedBefore;
+      if (accepted >= eventsSent) return;
+      if (accepted !== seen) quietSinceMs = performance.now();
+      seen = accepted;
+      await new Promise((resolve) => setTimeout(resolve, TICK_MS));
+    }
+    this.#problems.push(`Core says it accepted ${seen} of ${eventsSent} events`);
+  }
+
+  #accepted(): Promise<number> {
+    if (!this.#target.rest) throw new Error('without a consumer, Core must be asked over REST: --rest URL');
+    return acceptedEvents(this.#target.rest);
+  }
+
+  async #checkLog(core: Core, sent: Float64Array): Promise<LogCheck> {
+    return checkLog(core.logDir, this.#blocks, sent, (bytes) => {
+      const { verifiedBytes } = this.#gauges;
+      const fraction = verifiedBytes > 0 ? bytes / verifiedBytes : 0;
+      this.#context.onProgress(
+        CLOCK_SHARE + (1 - CLOCK_SHARE) * fraction,
+        `verifying the log, ${(bytes / 1e9).toFixed(1)} GB`,
+      );
+    });
+  }
+}

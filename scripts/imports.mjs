@@ -1,0 +1,65 @@
+// Checks that imports between the folders of src/ run one way: a folder may import what stands in its list, and
+// itself. New folders are added here on purpose.
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const src = fileURLToPath(new URL('../src', import.meta.url));
+
+const BASE = ['errors', 'limits'];
+const MAY_IMPORT = {
+  errors: [],
+  limits: [],
+  config: [...BASE],
+  memory: [...BASE],
+  protocol: [...BASE],
+  native: [...BASE, 'protocol'],
+  telemetry: [...BASE, 'config', 'memory'],
+  registry: [...BASE, 'memory', 'protocol'],
+  log: [...BASE, 'native'],
+  shard: [...BASE, 'config', 'memory', 'native', 'protocol', 'telemetry'],
+  stream: [...BASE, 'config', 'log', 'memory', 'native'],
+  gate: [...BASE, 'config', 'memory', 'native', 'protocol', 'registry', 'shard'],
+  rest: [...BASE, 'config', 'memory', 'protocol', 'registry', 'telemetry'],
+  supervisor: [...BASE, 'config', 'memory', 'native', 'shard', 'stream', 'telemetry'],
+  main: [
+    'config',
+    'errors',
+    'gate',
+    'log',
+    'memory',
+    'native',
+    'registry',
+    'rest',
+    'shard',
+    'stream',
+    'supervisor',
+    'telemetry',
+  ],
+  cli: ['config', 'errors', 'main', 'telemetry'],
+};
+
+/** `src/log/format.ts` belongs to `log`, `src/main.ts` to `main`. */
+function part(file) {
+  return relative(src, file).split('/')[0].replace(/\.ts$/, '');
+}
+
+const problems = [];
+for (const entry of readdirSync(src, { recursive: true, withFileTypes: true })) {
+  if (!entry.isFile() || !entry.name.endsWith('.ts')) continue;
+  const file = resolve(entry.parentPath ?? entry.path, entry.name);
+  const from = part(file);
+  const allowed = MAY_IMPORT[from];
+  if (allowed === undefined) {
+    problems.push(`${relative(src, file)}: ${from} is not known to scripts/imports.mjs`);
+    continue;
+  }
+  for (const [, target] of readFileSync(file, 'utf8').matchAll(/(?:from|import|URL\()\s*'(\.[^']+)'/g)) {
+    const to = part(resolve(dirname(file), target.replace(/\.js$/, '.ts')));
+    if (to !== from && to in MAY_IMPORT && !allowed.includes(to))
+      problems.push(`${relative(src, file)}: ${from} must not import ${to}`);
+  }
+}
+for (const problem of problems) console.error(problem);
+console.log(problems.length === 0 ? 'imports run one way' : `${problems.length} imports run the wrong way`);
+process.exit(problems.length === 0 ? 0 : 1);
