@@ -12,7 +12,7 @@ import { SESSION, SESSION_STRIDE } from '../memory/session-table.js';
 import type { NodeRegistration } from '../protocol/node-registration.js';
 import type { NodeRegistry } from '../registry/registry.js';
 import { sessionTotals } from '../registry/session-totals.js';
-import type { MainToShard, Orphan, ShardToMain } from '../shard/messages.js';
+import type { Orphan, ShardToMain } from '../shard/messages.js';
 import type { OpenSession, Sessions } from './sessions.js';
 import type { ShardDoor } from './shard-door.js';
 

@@ -48,6 +48,7 @@ export class SegmentWriter {
   readonly #folder: string;
   readonly #segmentBytes: number;
   readonly #addon: Addon | undefined;
+  readonly #crc32: (bytes: Uint8Array) => number;
   #segment: Segment | undefined;
   readonly #group = Buffer.alloc(INDEX_GROUP_ENTRIES * INDEX_ENTRY_BYTES);
   #groupBytes = 0;
@@ -58,6 +59,7 @@ export class SegmentWriter {
     this.#folder = folder;
     this.#segmentBytes = segmentBytes;
     this.#addon = addon;
+    this.#crc32 = addon?.crc32 === undefined ? crc32 : (bytes) => addon.crc32!(bytes, 0);
     this.recovered = recoverLog(folder);
     this.nextSeq = this.recovered.nextSeq;
     this.segmentCount = this.recovered.segments;
@@ -76,7 +78,7 @@ export class SegmentWriter {
     entry.lengthBytes = lines.length;
     entry.recordCount = recordCount;
     entry.receivedMs = receivedMs;
-    entry.crc = crc32(lines);
+    entry.crc = this.#crc32(lines);
     encodeIndexEntry(entry, this.#group, this.#groupBytes);
     this.#groupBytes += INDEX_ENTRY_BYTES;
     segment.sizeBytes += lines.length;

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "crc32.h"
 #include "scanner.h"
 
 namespace {
@@ -17,6 +18,13 @@ napi_value fail(napi_env env, const char *message) {
   napi_throw_error(env, "ERR_HONEYBEE_ADDON", message);
   return nullptr;
 }
+
+#ifdef HONEYBEE_CRC32
+const honeybee::Crc32 &checksum() {
+  static const honeybee::Crc32 instance;
+  return instance;
+}
+#endif
 
 struct View {
   uint8_t *data = nullptr;
@@ -122,6 +130,18 @@ napi_value line_ends(napi_env env, napi_callback_info info) {
   return number(env, int64_t(count));
 }
 
+#ifdef HONEYBEE_CRC32
+// crc32(bytes, crc) -> as zlib's. Only exported where the processor can.
+napi_value crc32(napi_env env, napi_callback_info info) {
+  napi_value args[2], result;
+  View bytes;
+  int64_t crc;
+  if (!arguments(env, info, args) || !view(env, args[0], bytes) || !integer(env, args[1], crc)) return fail(env, "crc32(bytes, crc)");
+  napi_create_uint32(env, checksum().update(uint32_t(crc), bytes.data, bytes.bytes), &result);
+  return result;
+}
+#endif
+
 // copy(target, targetOffset, source, sourceOffset, length): memcpy, because TypedArray.set into shared memory goes word by word.
 napi_value copy(napi_env env, napi_callback_info info) {
   napi_value args[5];
@@ -223,6 +243,13 @@ napi_value init(napi_env env, napi_value exports) {
     napi_create_function(env, entry.name, NAPI_AUTO_LENGTH, entry.function, nullptr, &function);
     napi_set_named_property(env, exports, entry.name, function);
   }
+#ifdef HONEYBEE_CRC32
+  if (checksum().supported()) {
+    napi_value function;
+    napi_create_function(env, "crc32", NAPI_AUTO_LENGTH, crc32, nullptr, &function);
+    napi_set_named_property(env, exports, "crc32", function);
+  }
+#endif
   return exports;
 }
 

@@ -30,6 +30,8 @@ export interface Addon {
     resume: number,
   ): number;
   lineEnds(bytes: Uint8Array, start: number, end: number, ends: Int32Array): number;
+  /** As zlib's; absent where the processor has no carry-less multiplication. */
+  crc32?(bytes: Uint8Array, crc: number): number;
   copy(
     target: Uint8Array,
     targetOffset: number,

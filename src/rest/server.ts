@@ -17,6 +17,7 @@ import { answerBrokenHttp, COMMON_HEADERS, createErrorHandler, sendError } from 
 import { REST_LIMITS } from './limits.js';
 import { ListSender } from './list.js';
 import { guardMethods } from './methods.js';
+import { debugRoutes, type Faults } from './routes/debug.js';
 import { healthRoute } from './routes/health.js';
 import { honeypotRoutes } from './routes/honeypots.js';
 import { indexRoute } from './routes/index-route.js';
@@ -29,6 +30,8 @@ export interface RestServerOptions {
   readonly config: { readonly server: Pick<Config['server'], 'host' | 'backend_port'> };
   readonly view: CoreView;
   readonly logger: Logger;
+  /** Opens the fault-injection routes. */
+  readonly debug?: Faults;
 }
 
 export interface RestServer {
@@ -40,7 +43,7 @@ export interface RestServer {
 
 type State = 'new' | 'listening' | 'closing';
 
-export function createRestServer({ config, view, logger }: RestServerOptions): RestServer {
+export function createRestServer({ config, view, logger, debug }: RestServerOptions): RestServer {
   let state: State = 'new';
   let closed: Promise<void> | null = null;
   const app = createApp(logger);
@@ -52,6 +55,7 @@ export function createRestServer({ config, view, logger }: RestServerOptions): R
   });
   const addMethodGuards = guardMethods(app);
   addRoutes(app, view);
+  if (debug !== undefined) debugRoutes(app, view, debug);
   addMethodGuards();
 
   async function listen(): Promise<number> {
