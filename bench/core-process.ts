@@ -94,7 +94,8 @@ export async function startCore(options: CoreOptions): Promise<Core> {
   const env = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !name.startsWith('HONEYBEE_')),
   );
-  const child = spawn(process.execPath, [entry, '--config', configFile], {
+  // The flag is that of `npm start` and of the installed command.
+  const child = spawn(process.execPath, ['--max-semi-space-size=2', entry, '--config', configFile], {
     cwd: dir,
     env,
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -1,7 +1,7 @@
 /** Scenario `ingest`: how many events a second go the whole way, verified. */
 
 import type { Mode } from './core-process.js';
-import { problemsOf, type ScenarioResult } from './result.js';
+import { problemsOf, type ScenarioResult, verifiedOf } from './result.js';
 import type { ConsumerKind, Context } from './settings.js';
 import { defaultWriteBytes, runStream, type StreamOutcome } from './stream-run.js';
 
@@ -49,7 +49,7 @@ export function streamResult(outcome: StreamOutcome): Omit<ScenarioResult, 'scen
     ...(outcome.log ? problemsOf('log', outcome.log.summary) : []),
   ];
   if (outcome.eventsPerSecond === 0) problems.push('not one event came through while the clock ran');
-  const { log, latency, coreCpu, loadCpu } = outcome;
+  const { log, latency, sendLag, coreCpu, loadCpu } = outcome;
   return {
     ok: problems.length === 0,
     problems,
@@ -57,14 +57,21 @@ export function streamResult(outcome: StreamOutcome): Omit<ScenarioResult, 'scen
     events_per_second: outcome.eventsPerSecond,
     megabytes_per_second: outcome.bytesPerSecond / 1e6,
     events_sent: outcome.eventsSent,
-    received: outcome.received,
+    received: outcome.received.map(verifiedOf),
     ...(outcome.mode !== undefined && { mode: outcome.mode }),
     ...(latency && { latency }),
+    ...(sendLag && { send_lag: sendLag }),
     ...(log && {
-      log: { bytes: log.bytes, segments: log.segments, crc32: log.checksum, verified: log.summary },
+      log: {
+        bytes: log.bytes,
+        segments: log.segments,
+        crc32: log.checksum,
+        verified: verifiedOf(log.summary),
+      },
     }),
     ...(coreCpu && { core_cpu: coreCpu }),
     ...(loadCpu !== undefined && { bench_cpu: { load: loadCpu, consumers: outcome.consumerCpu } }),
+    ...(outcome.residentStartBytes !== undefined && { resident_start_bytes: outcome.residentStartBytes }),
     ...(outcome.residentBytes !== undefined && { resident_bytes: outcome.residentBytes }),
     ...(outcome.residentPeakBytes !== undefined && { resident_peak_bytes: outcome.residentPeakBytes }),
   };

@@ -10,7 +10,7 @@ import { makeBlocks } from './generator.js';
 import { streamResult } from './ingest.js';
 import type { Pace } from './load.js';
 import type { ProbeMessage, ProbeSettings } from './probe.js';
-import { problemsOf, type ScenarioResult } from './result.js';
+import { problemsOf, type ScenarioResult, verifiedOf } from './result.js';
 import type { Context } from './settings.js';
 import { runStream } from './stream-run.js';
 import { BenchThread } from './threads.js';
@@ -80,7 +80,7 @@ export async function runIdleLatency(mode: Mode, context: Context): Promise<Scen
       seconds: result.seconds,
       events_per_second: result.latency.samples / result.seconds,
       events_sent: result.sent,
-      received: [result.summary],
+      received: [verifiedOf(result.summary)],
       latency: result.latency,
     };
   } finally {

@@ -11,6 +11,7 @@ import { BlockWriter } from './block-writer.js';
 import { nowMs } from './clock.js';
 import { type GaugeMemory, Gauges } from './gauges.js';
 import type { EventBlocks } from './generator.js';
+import { Histogram, type LatencySummary } from './histogram.js';
 import { connectAll, connectNode, disconnectNode } from './node-connection.js';
 import { ownThreadId } from './proc.js';
 
@@ -36,7 +37,8 @@ export type LoadMessage =
   | { readonly type: 'registered'; readonly threadId: number | undefined }
   /** Of a paced load: the clock's time at which the first burst is due. */
   | { readonly type: 'started'; readonly atMs: number }
-  | { readonly type: 'stopped'; readonly sent: Float64Array }
+  /** `lag`, of a paced load: how late its bursts left, for want of a processor and not because of Core. */
+  | { readonly type: 'stopped'; readonly sent: Float64Array; readonly lag: LatencySummary | undefined }
   | { readonly type: 'failed'; readonly message: string };
 
 /** Written in one turn of the event loop; more would keep the sockets' answers waiting. */
@@ -55,6 +57,7 @@ class Load {
   readonly #port: MessagePort;
   readonly #gauges: Gauges;
   readonly #sleeper = new Int32Array(new SharedArrayBuffer(4));
+  readonly #lag = new Histogram();
   #writers: BlockWriter[] = [];
   #disconnect: () => void = () => {};
   #state: State = 'registering';
@@ -141,6 +144,7 @@ class Load {
     const pauseMs = dueMs - nowMs() - WAKE_UP_MS;
     if (pauseMs > 0) Atomics.wait(this.#sleeper, 0, 0, pauseMs);
     while (nowMs() < dueMs);
+    this.#lag.record((nowMs() - dueMs) * 1000);
     let queuedBytes = 0;
     for (const writer of this.#writers) {
       this.#count(writer.writeEvents(pace.burstEvents));
@@ -168,7 +172,8 @@ class Load {
     }
     if (this.#writers.some((writer) => writer.busy || writer.queuedBytes > 0)) return;
     this.#state = 'stopped';
-    this.#send({ type: 'stopped', sent: Float64Array.from(this.#writers, (writer) => writer.events) });
+    const sent = Float64Array.from(this.#writers, (writer) => writer.events);
+    this.#send({ type: 'stopped', sent, lag: this.#settings.pace ? this.#lag.summary() : undefined });
   }
 
   #fail(error: Error): void {

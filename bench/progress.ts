@@ -41,6 +41,6 @@ export class Progress {
     const bar = '█'.repeat(filled) + '░'.repeat(BAR_WIDTH - filled);
     const line = `${bar} ${this.#title} · ${text}`;
     // A line that wraps could not be overwritten.
-    this.#output.write(`\r\x1b[K${line.slice(0, Math.max(20, (this.#output.columns ?? 80) - 1))}`);
+    this.#output.write(`\r\x1b[K${line.slice(0, Math.max(20, (this.#output.columns || 80) - 1))}`);
   }
 }

@@ -1,7 +1,17 @@
 /** What a scenario hands back: one object, which becomes a row of the table and a line of JSON. */
+import type { FaultCounts } from './faults.js';
 import type { LatencySummary } from './histogram.js';
 import type { CpuShare } from './proc.js';
 import type { VerifierSummary } from './verifier.js';
+
+/** What a verifier counted; its words are in `problems`. */
+export interface Verified {
+  readonly events: number;
+  readonly bytes: number;
+  readonly notices: number;
+  readonly others: number;
+  readonly faults: FaultCounts;
+}
 
 export interface ScenarioResult {
   readonly scenario: string;
@@ -17,19 +27,23 @@ export interface ScenarioResult {
   readonly offered_per_second?: number;
   readonly events_sent?: number;
   /** One entry per consumer. */
-  readonly received?: readonly VerifierSummary[];
+  readonly received?: readonly Verified[];
   readonly log?: {
     readonly bytes: number;
     readonly segments: number;
     readonly crc32: string;
-    readonly verified: VerifierSummary;
+    readonly verified: Verified;
   };
   readonly core_cpu?: CpuShare;
   /** Share of a core each thread of the bench took. */
   readonly bench_cpu?: { readonly load: number; readonly consumers: readonly number[] };
+  /** When the clock started; what it grew by until `resident_bytes` is what the events left behind. */
+  readonly resident_start_bytes?: number;
   readonly resident_bytes?: number;
   readonly resident_peak_bytes?: number;
   readonly latency?: LatencySummary;
+  /** Part of `latency`: how late a paced load sent, for want of a processor. */
+  readonly send_lag?: LatencySummary;
   /** `connections`. */
   readonly resident_before_bytes?: number;
   readonly bytes_per_connection?: number;
@@ -41,6 +55,11 @@ export interface ScenarioResult {
   }[];
   /** With --repeat: the figure of every run, this result being the middle one. */
   readonly runs?: readonly number[];
+}
+
+export function verifiedOf(summary: VerifierSummary): Verified {
+  const { events, bytes, notices, others, faultCounts } = summary;
+  return { events, bytes, notices, others, faults: faultCounts };
 }
 
 /** The problems a verifier's summary stands for. */

@@ -15,7 +15,7 @@ import { defaultBlockBytes, type EventBlocks, makeBlocks } from './generator.js'
 import type { LatencySummary } from './histogram.js';
 import type { LoadCommand, LoadMessage, LoadSettings, Pace } from './load.js';
 import { checkLog, type LogCheck } from './log-check.js';
-import { type CpuShare, cpuShare, memoryOf, type ThreadTimes, threadTimesOf } from './proc.js';
+import { type CpuShare, cpuShare, type Memory, memoryOf, type ThreadTimes, threadTimesOf } from './proc.js';
 import { acceptedEvents } from './rest.js';
 import type { ConsumerKind, Context, Settings } from './settings.js';
 import { BenchThread } from './threads.js';
@@ -39,10 +39,14 @@ export interface StreamOutcome {
   readonly eventsSent: number;
   readonly received: readonly VerifierSummary[];
   readonly latency: LatencySummary | undefined;
+  /** How late the bursts of a paced load left. Contained in `latency`. */
+  readonly sendLag: LatencySummary | undefined;
   readonly log: LogCheck | undefined;
   readonly coreCpu: CpuShare | undefined;
   readonly loadCpu: number | undefined;
   readonly consumerCpu: readonly number[];
+  /** At the first edge of the window and at the last one: what a million events leave behind. */
+  readonly residentStartBytes: number | undefined;
   readonly residentBytes: number | undefined;
   readonly residentPeakBytes: number | undefined;
   /** Problems that no verifier counts. */
@@ -75,6 +79,7 @@ interface Edge {
   readonly bytes: number;
   readonly core: ThreadTimes | undefined;
   readonly own: ThreadTimes | undefined;
+  readonly memory: Memory | undefined;
 }
 
 /** What the bench runs against: a Core of its own, or somebody else's. */
@@ -136,6 +141,7 @@ class StreamRun {
   /** Thread ids, for the processor time each took. */
   #loadThread: number | undefined;
   #consumerThreads: (number | undefined)[] = [];
+  #ended = false;
   /** What Core had accepted before this run, for a Core that was not started for it. */
   #acceptedBefore = 0;
 
@@ -165,10 +171,9 @@ class StreamRun {
     const first = await this.#edge();
     await this.#sleep(plan.durationMs, plan.warmupMs, 'measuring');
     const last = await this.#edge();
-    const memory = core && memoryOf(core.pid);
 
     load.send('stop');
-    const { sent } = await load.receive('stopped', STOP_TIMEOUT_MS);
+    const { sent, lag } = await load.receive('stopped', STOP_TIMEOUT_MS);
     const eventsSent = sent.reduce((sum, count) => sum + count, 0);
     await this.#awaitAll(sent, eventsSent);
 
@@ -195,19 +200,22 @@ class StreamRun {
       eventsSent,
       received: received.map(({ summary }) => summary),
       latency: received[0]?.latency,
+      sendLag: lag,
       log,
       coreCpu:
         core && first.core && last.core ? cpuShare(core.pid, first.core, last.core, elapsedMs) : undefined,
       loadCpu: share(this.#loadThread),
       consumerCpu: this.#consumerThreads.map((thread) => share(thread) ?? 0),
-      residentBytes: memory?.residentBytes,
-      residentPeakBytes: memory?.peakBytes,
+      residentStartBytes: first.memory?.residentBytes,
+      residentBytes: last.memory?.residentBytes,
+      residentPeakBytes: last.memory?.peakBytes,
       problems: this.#problems,
     };
   }
 
   /** Ends the threads, whatever state the run is in. */
   async end(): Promise<void> {
+    this.#ended = true;
     await Promise.all([this.#load?.end(), ...this.#consumers.map((consumer) => consumer.end())]);
   }
 
@@ -261,6 +269,8 @@ class StreamRun {
     for (;;) {
       const restMs = startMs + durationMs - performance.now();
       if (restMs <= 0) return;
+      // Core died meanwhile and the run was given up: nobody waits for this any more.
+      if (this.#ended) throw new Error('the run was ended');
       await new Promise((resolve) => setTimeout(resolve, Math.min(TICK_MS, restMs)));
       const atMs = performance.now();
       const events = this.#gauges.verifiedEvents;
@@ -275,6 +285,7 @@ class StreamRun {
   async #edge(): Promise<Edge> {
     const core = this.#target.own && threadTimesOf(this.#target.own.pid);
     const own = threadTimesOf(process.pid);
+    const memory = this.#target.own && memoryOf(this.#target.own.pid);
     const counted =
       this.#consumers.length === 0 ? (await this.#accepted()) - this.#acceptedBefore : undefined;
     const { bytes, eventStart } = this.#blocks;
@@ -287,6 +298,7 @@ class StreamRun {
           : (counted * bytes.length) / (eventStart.length - 1),
       core,
       own,
+      memory,
     };
   }
 

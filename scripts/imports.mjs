@@ -17,7 +17,7 @@ const MAY_IMPORT = {
   telemetry: [...BASE, 'config', 'memory'],
   registry: [...BASE, 'memory', 'protocol'],
   log: [...BASE, 'native'],
-  shard: [...BASE, 'config', 'memory', 'native', 'protocol', 'telemetry'],
+  shard: [...BASE, 'config', 'memory', 'native', 'protocol'],
   stream: [...BASE, 'config', 'log', 'memory', 'native'],
   gate: [...BASE, 'config', 'memory', 'native', 'protocol', 'registry', 'shard'],
   rest: [...BASE, 'config', 'memory', 'protocol', 'registry', 'telemetry'],
@@ -54,7 +54,9 @@ for (const entry of readdirSync(src, { recursive: true, withFileTypes: true })) 
     problems.push(`${relative(src, file)}: ${from} is not known to scripts/imports.mjs`);
     continue;
   }
-  for (const [, target] of readFileSync(file, 'utf8').matchAll(/(?:from|import|URL\()\s*'(\.[^']+)'/g)) {
+  for (const [, target] of readFileSync(file, 'utf8').matchAll(
+    /(?:from|import|import\(|URL\()\s*'(\.[^']+)'/g,
+  )) {
     const to = part(resolve(dirname(file), target.replace(/\.js$/, '.ts')));
     if (to !== from && to in MAY_IMPORT && !allowed.includes(to))
       problems.push(`${relative(src, file)}: ${from} must not import ${to}`);

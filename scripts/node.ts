@@ -98,27 +98,18 @@ Commands from Core go to standard output, one JSON line each; everything else to
 function readOptions(args: string[]) {
   const text = { type: 'string' } as const;
   const flag = { type: 'boolean', default: false } as const;
+  const flags = { tls: flag, 'no-listen': flag, follow: flag, raw: flag, quiet: flag, help: flag };
+  const texts = { ca: text, id: text, state: text, 'pot-id': text, listen: text, file: text, totp: text };
   const { values } = parseArgs({
     args,
     options: {
+      ...flags,
+      ...texts,
       core: { ...text, default: '127.0.0.1:9001' },
-      tls: flag,
-      ca: text,
       name: { ...text, default: hostname() },
-      id: text,
-      state: text,
       type: { ...text, default: 'Full' },
       'pot-type': { ...text, default: 'cowrie' },
-      'pot-id': text,
-      listen: text,
-      'no-listen': flag,
-      file: text,
-      follow: flag,
-      raw: flag,
-      totp: text,
       'heartbeat-seconds': { ...text, default: '30' },
-      quiet: flag,
-      help: flag,
     },
   });
   const potType = values['pot-type'];
@@ -511,7 +502,7 @@ async function send(socket: net.Socket, node: Node, end: AbortSignal): Promise<v
     if (outbox.answers.length > 0) await write(socket, outbox.answers.splice(0).join(''));
     else if (end.aborted || node.restarting) {
       await write(socket, message('NodeEvent', { type: 'Stopped' }) + message('NodeDrop', {}));
-      // Only our half closes: to close the other while Core still sends would make the system throw away our last bytes.
+      // Our half only. Were the other closed while Core still sends, the system could throw away our last bytes.
       socket.end();
       socket.setTimeout(LIMITS.leaveMs);
       return;

@@ -62,6 +62,9 @@ export const LIMITS = {
   consumerCloseGraceMs: 5_000,
   /** Bytes a WebSocket consumer may send in one message: it has nothing to say yet. */
   consumerMessageBytes: 64 * KiB,
+  /** Young generation of a worker's heap, in MiB. What the data plane allocates dies at once, so a small one costs
+   *  nothing, stays in the cache, and saves up to 48 MiB of memory per thread. */
+  workerYoungGenerationMiB: 4,
   /** A request on 9002. */
   restBodyBytes: 256 * KiB,
 } as const;

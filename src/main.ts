@@ -196,6 +196,11 @@ export class Core {
       case 'closed':
         registrar.receive(message);
         break;
+      case 'refused': {
+        const { type: _, ...entry } = message;
+        this.#logger.warn({ shard: slot, ...entry }, 'frame refused');
+        break;
+      }
       case 'opened': {
         const session = sessions.get(message.session);
         if (session !== undefined) session.fd = undefined;

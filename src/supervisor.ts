@@ -80,6 +80,7 @@ export class ShardSupervisor {
       // Between tasks a thread must keep its event loop alive: the last answers to nodes leave from there.
       atomics: 'disabled',
       closeTimeout: 1000,
+      resourceLimits: { maxYoungGenerationSizeMb: LIMITS.workerYoungGenerationMiB },
     });
     // A thread that dies between two tasks; without a listener that would end the process.
     this.#pool.on('error', (error) => this.#logger.error({ err: error }, 'shard pool error'));

@@ -7,7 +7,7 @@
  */
 import type { Socket } from 'node:net';
 import { LIMITS } from '../limits.js';
-import type { MainToShard } from '../shard/messages.js';
+import type { EndReason, MainToShard } from '../shard/messages.js';
 
 /** How long a node may take to read the last answer before its socket is destroyed. */
 const CLOSE_GRACE_MS = 2_000;
@@ -28,9 +28,9 @@ export class Relay {
     this.#session = session;
     this.#post = post;
     socket.on('data', (data: Buffer) => this.#read(data));
-    socket.on('end', () => this.#end());
-    socket.on('error', () => this.#end());
-    socket.on('close', () => this.#end());
+    socket.on('end', () => this.#end('node closed the connection'));
+    socket.on('error', () => this.#end('connection lost'));
+    socket.on('close', () => this.#end('connection lost'));
     socket.setNoDelay(true);
     socket.resume();
   }
@@ -44,7 +44,9 @@ export class Relay {
   write(text: string): void {
     if (!this.#socket.writable) return;
     this.#socket.write(text);
-    if (this.#socket.writableLength > LIMITS.nodeWriteBufferBytes) this.#socket.destroy();
+    if (this.#socket.writableLength <= LIMITS.nodeWriteBufferBytes) return;
+    this.#end('does not read its answers');
+    this.#socket.destroy();
   }
 
   /** The shard is done with the connection: what was written goes out, then it is closed. */
@@ -76,9 +78,9 @@ export class Relay {
     this.#post({ type: 'relay-data', session: this.#session, data: bytes }, [data.buffer as ArrayBuffer]);
   }
 
-  #end(): void {
+  #end(reason: EndReason): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#post({ type: 'relay-end', session: this.#session });
+    this.#post({ type: 'relay-end', session: this.#session, reason });
   }
 }

@@ -351,7 +351,7 @@ class Scanner {
 
   const uint32_t *pot_event(const uint32_t *k, const uint32_t line_end) {
     const uint8_t *const base = source_ + slice_start_;
-    unsigned seen = 0, bit;
+    unsigned seen = 0, others = 0, bit;
     if (base[*k++] != '{') return nullptr;
     for (;;) {
       if (base[k[0]] != '"' || base[k[1]] != ':') return nullptr;
@@ -387,6 +387,8 @@ class Scanner {
       } else {
         bit = 0;
         if (escaped(key)) return nullptr;
+        // Another message's field is nothing here, but one that stands twice is refused: the reader tells them apart.
+        if (other_field(key) && others++ > 0) return nullptr;
         k = value(k, line_end, 3);
         if (!k) return nullptr;
       }
@@ -398,6 +400,16 @@ class Scanner {
       k++;
     }
     return seen == 63 ? k + 1 : nullptr;
+  }
+
+  // Is it the key of a field that the protocol knows, but not in a documented event? See protocol/fields.ts.
+  static bool other_field(const uint8_t *key) {
+    static const char *const names[] = {"node_name\"", "address\"", "port\"",     "node_type\"", "totp_code\"", "status\"",
+                                        "message\"",   "event\"",   "metadata\"", "type\"",      "description\""};
+    for (const char *name : names) {
+      if (memcmp(key, name, strlen(name)) == 0) return true;
+    }
+    return false;
   }
 
   // JSON has no leading zeros, so equal ids have equal digits.

@@ -75,6 +75,8 @@ export class FrameReader {
   frameEnd = 0;
   /** The node spelt something that has no fields as a bare string (`"NodeDrop"`, `"Started"`). */
   bareString = false;
+  /** Keys in the body of the message, those that stand twice counted twice. */
+  bodyKeys = 0;
   /** Of a refused frame. */
   code: ErrorCode = 'MESSAGE_PARSE_FAILED';
   reason = '';
@@ -100,6 +102,7 @@ export class FrameReader {
     this.bytes = bytes;
     this.message = MESSAGE.unknown;
     this.bareString = false;
+    this.bodyKeys = 0;
     this.#types.fill(VALUE.absent);
     this.#deepest = 0;
     this.#messageKeys = 0;
@@ -400,6 +403,7 @@ export class FrameReader {
       this.message = number as Message;
       return FIELD.body;
     }
+    if (scope === SCOPE.body) this.bodyKeys++;
     if (number !== FIELD.none && this.#types[number] !== VALUE.absent) this.#repeated = number as Field;
     return number;
   }

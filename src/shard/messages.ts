@@ -37,7 +37,7 @@ export type MainToShard =
   /** Portable mode: main reads, and sends what it read. */
   | { readonly type: 'relay-open'; readonly session: number; readonly remote: string }
   | { readonly type: 'relay-data'; readonly session: number; readonly data: Uint8Array }
-  | { readonly type: 'relay-end'; readonly session: number }
+  | { readonly type: 'relay-end'; readonly session: number; readonly reason: EndReason }
   | {
       readonly type: 'accept';
       readonly session: number;
@@ -66,6 +66,12 @@ export type CloseReason =
   | 'Core is stopping'
   | 'shard failed';
 
+/** What a transport notices by itself. */
+export type EndReason = Extract<
+  CloseReason,
+  'node closed the connection' | 'connection lost' | 'does not read its answers'
+>;
+
 export type ShardToMain =
   | { readonly type: 'ready' }
   /** The descriptor of the session was taken over. */
@@ -87,6 +93,18 @@ export type ShardToMain =
       readonly status: 'Stopped' | 'Unknown';
       readonly reason: CloseReason;
       readonly published: number;
+    }
+  /** For the log, which main writes: a frame was refused. At most a few a second; `linesHeldBack` were not sent. */
+  | {
+      readonly type: 'refused';
+      readonly code: ErrorCode;
+      readonly reason: string;
+      readonly remote: string;
+      readonly node: string | undefined;
+      /** Refusals of this connection since its last line. */
+      readonly heldBack: number;
+      /** Lines of this shard that were not sent since the last one. */
+      readonly linesHeldBack: number;
     }
   | { readonly type: 'relay-consumed'; readonly session: number; readonly bytes: number }
   | { readonly type: 'relay-write'; readonly session: number; readonly text: string }

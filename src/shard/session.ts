@@ -22,7 +22,7 @@ import { errorReply, nodeDisconnected, nodeRegistered, registrationAck } from '.
 import { documentCompiled, withPotType } from '../protocol/pot-event.js';
 import { documentLegacy, type PotStatus } from '../protocol/pot-status-update.js';
 import { Framer, type FrameSink, type ShardBuffer } from './framer.js';
-import type { CloseReason, ShardToMain } from './messages.js';
+import type { CloseReason, EndReason, ShardToMain } from './messages.js';
 import type { ShardOutput } from './output.js';
 import type { Transport } from './transport.js';
 
@@ -61,8 +61,10 @@ export class Session implements FrameSink {
   status: NodeStatus = 'Unknown';
   transport!: Transport;
   #state: State = 'unregistered';
-  #peerEnded: CloseReason | undefined;
+  #peerEnded: EndReason | undefined;
   #registration: NodeRegistration | undefined;
+  /** While main decides: the registration's frame, of which a dead letter is made when it is refused. */
+  #undecided: { readonly bytes: Uint8Array; readonly sizeBytes: number } | undefined;
   #digits: Uint8Array = new Uint8Array(0);
   readonly #context: ShardContext;
   readonly #framer: Framer;
@@ -112,8 +114,7 @@ export class Session implements FrameSink {
     this.#framer.receive(length);
   }
 
-  onEnd(lost: boolean): void {
-    const reason = lost ? 'connection lost' : 'node closed the connection';
+  onEnd(reason: EndReason): void {
     if (this.#state === 'deciding') this.#peerEnded = reason;
     else this.#finish(reason);
   }
@@ -122,6 +123,7 @@ export class Session implements FrameSink {
 
   accepted(message: string, potTypes: readonly (readonly [string, string])[]): void {
     if (this.#state !== 'deciding') return;
+    this.#undecided = undefined;
     const registration = this.#registration!;
     const { output, counters } = this.#context;
     output.nowMs = Date.now();
@@ -141,7 +143,10 @@ export class Session implements FrameSink {
 
   refused(code: ErrorCode, message: string): void {
     if (this.#state !== 'deciding') return;
+    const { output } = this.#context;
+    output.nowMs = Date.now();
     this.#countRefused(code);
+    this.#deadLetter(code, message, this.#undecided!.bytes, this.#undecided!.sizeBytes);
     this.#context.logRefused({
       code,
       reason: message,
@@ -288,6 +293,10 @@ export class Session implements FrameSink {
       );
     }
     this.#registration = registration;
+    this.#undecided = {
+      bytes: Buffer.from(bytes.subarray(start, Math.min(end, start + LIMITS.deadLetterFrameBytes))),
+      sizeBytes: end - start,
+    };
     this.#state = 'deciding';
     this.transport.pause();
     this.#context.post({ type: 'register', session: this.number, registration });
@@ -378,19 +387,23 @@ export class Session implements FrameSink {
   /** Counts, keeps and answers a frame that cannot be processed. */
   #refuse(code: ErrorCode, reason: string, bytes: Uint8Array, start: number, end: number): void {
     this.#countRefused(code);
+    this.#deadLetter(code, reason, bytes.subarray(start, end), end - start);
+    this.#answer(code, reason);
+    if (this.#state !== 'unregistered') return;
+    this.#refusedUnregistered++;
+    if (this.#refusedUnregistered >= LIMITS.refusedBeforeRegistration) this.close('not a node');
+  }
+
+  #deadLetter(code: ErrorCode, reason: string, bytes: Uint8Array, sizeBytes: number): void {
     this.#context.output.deadLetter({
       code,
       reason,
       nodeId: this.#registration?.nodeId,
       nodeName: this.#registration?.nodeName,
       remote: this.remote,
-      bytes: bytes.subarray(start, end),
-      sizeBytes: end - start,
+      bytes,
+      sizeBytes,
     });
-    this.#answer(code, reason);
-    if (this.#state !== 'unregistered') return;
-    this.#refusedUnregistered++;
-    if (this.#refusedUnregistered >= LIMITS.refusedBeforeRegistration) this.close('not a node');
   }
 
   #countRefused(code: ErrorCode): void {

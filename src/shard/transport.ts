@@ -7,13 +7,13 @@
 import { Socket } from 'node:net';
 import type { MessagePort } from 'node:worker_threads';
 import { LIMITS } from '../limits.js';
-import type { ShardToMain } from './messages.js';
+import type { EndReason, ShardToMain } from './messages.js';
 
 export interface TransportHandlers {
   /** `length` bytes stand at the start of the read area. */
   onData(length: number): void;
-  /** Nothing more will come. `lost`: not by the node's own will. */
-  onEnd(lost: boolean): void;
+  /** Nothing more will come. */
+  onEnd(reason: EndReason): void;
 }
 
 export interface Transport {
@@ -50,9 +50,9 @@ export class SocketTransport implements Transport {
       },
     } as ConstructorParameters<typeof Socket>[0]);
     this.#socket.setNoDelay(true);
-    this.#socket.on('end', () => this.#ended(false));
-    this.#socket.on('error', () => this.#ended(true));
-    this.#socket.on('close', () => this.#ended(true));
+    this.#socket.on('end', () => this.#ended('node closed the connection'));
+    this.#socket.on('error', () => this.#ended('connection lost'));
+    this.#socket.on('close', () => this.#ended('connection lost'));
     this.#socket.resume();
   }
 
@@ -86,10 +86,10 @@ export class SocketTransport implements Transport {
     socket.once('close', () => clearTimeout(timer));
   }
 
-  #ended(lost: boolean): void {
+  #ended(reason: EndReason): void {
     const handlers = this.#handlers;
     this.#handlers = undefined;
-    handlers?.onEnd(lost);
+    handlers?.onEnd(reason);
   }
 }
 
@@ -100,7 +100,7 @@ export class RelayTransport implements Transport {
   readonly #readArea: Uint8Array;
   #handlers: TransportHandlers | undefined;
   #paused = false;
-  #ended = false;
+  #ended: EndReason | undefined;
   #pumping = false;
   /** What came while paused: at most LIMITS.relayWindowBytes, because main stops there. */
   #waiting: Uint8Array[] = [];
@@ -119,8 +119,8 @@ export class RelayTransport implements Transport {
   }
 
   /** Main has seen the end. */
-  finished(): void {
-    this.#ended = true;
+  finished(reason: EndReason): void {
+    this.#ended = reason;
     this.#pump();
   }
 
@@ -166,10 +166,10 @@ export class RelayTransport implements Transport {
       }
     }
     this.#pumping = false;
-    if (this.#ended && !this.#paused && this.#waiting.length === 0) {
+    if (this.#ended !== undefined && !this.#paused && this.#waiting.length === 0) {
       const handlers = this.#handlers;
       this.#handlers = undefined;
-      handlers?.onEnd(false);
+      handlers?.onEnd(this.#ended);
     }
   }
 }

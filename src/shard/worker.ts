@@ -11,7 +11,6 @@ import { loadAddon } from '../native/addon.js';
 import { createScanner } from '../native/scanner.js';
 import { FrameReader } from '../protocol/frame-reader.js';
 import { nodeDisconnected } from '../protocol/outbound.js';
-import { createLogger } from '../telemetry/logger.js';
 import { ShardBuffer } from './framer.js';
 import type { MainToShard, ShardStart, ShardToMain } from './messages.js';
 import { RingStopped, ShardOutput } from './output.js';
@@ -43,12 +42,6 @@ class Shard {
       this.#end = resolve;
     });
     const { config, mode, port } = start;
-    const logger = createLogger({
-      level: config.logging.level,
-      folder: config.logging.folder,
-      forceColor: config.logging.force_color,
-      thread: `shard-${start.slot}`,
-    });
     const addon = mode === 'native' ? loadAddon() : undefined;
     const buffer = new ShardBuffer();
     const output = new ShardOutput(start, addon);
@@ -68,8 +61,12 @@ class Shard {
       post: (message: ShardToMain) => port.postMessage(message),
       logRefused: (entry) => {
         this.#logLines++;
-        if (this.#logLines <= REFUSED_LOG_LINES_PER_SECOND) logger.warn(entry, 'frame refused');
-        else this.#logLinesHeldBack++;
+        if (this.#logLines > REFUSED_LOG_LINES_PER_SECOND) {
+          this.#logLinesHeldBack++;
+          return;
+        }
+        this.#context.post({ type: 'refused', ...entry, linesHeldBack: this.#logLinesHeldBack });
+        this.#logLinesHeldBack = 0;
       },
       ended: (session) => {
         this.#sessions.delete(session.number);
@@ -81,9 +78,7 @@ class Shard {
       output.record(nodeDisconnected(nodeId, nodeName, 'Unknown', 'shard failed', Date.now()));
     }
     this.#sweep = setInterval(() => {
-      if (this.#logLinesHeldBack > 0)
-        logger.warn({ lines: this.#logLinesHeldBack }, 'log lines about refused frames held back');
-      this.#logLines = this.#logLinesHeldBack = 0;
+      this.#logLines = 0;
       this.#sweepSilent();
     }, LIMITS.sweepIntervalMs);
     port.on('message', (message: MainToShard) => this.#guard(() => this.#receive(message)));
@@ -116,7 +111,7 @@ class Shard {
         this.#relays.get(message.session)?.received(message.data);
         break;
       case 'relay-end':
-        this.#relays.get(message.session)?.finished();
+        this.#relays.get(message.session)?.finished(message.reason);
         break;
       case 'accept':
         this.#sessions.get(message.session)?.accepted(message.message, message.potTypes);
@@ -151,7 +146,7 @@ class Shard {
     counters[SHARD.connections_open] = this.#sessions.size;
     session.transport = connect({
       onData: (length) => this.#guard(() => session.onData(length)),
-      onEnd: (lost) => this.#guard(() => session.onEnd(lost)),
+      onEnd: (reason) => this.#guard(() => session.onEnd(reason)),
     });
   }
 

@@ -26,7 +26,10 @@ export class AggregatorThread {
   constructor(config: Config, mode: Mode, counters: Float64Array, hooks: AggregatorHooks) {
     this.#hooks = hooks;
     const start: AggregatorStart = { config, mode, counters };
-    this.#worker = new Worker(new URL('./aggregator.js', import.meta.url), { workerData: start });
+    this.#worker = new Worker(new URL('./aggregator.js', import.meta.url), {
+      workerData: start,
+      resourceLimits: { maxYoungGenerationSizeMb: LIMITS.workerYoungGenerationMiB },
+    });
     this.#exited = new Promise((resolve) => this.#worker.once('exit', () => resolve()));
     this.ready = new Promise((resolve, reject) => {
       const timer = setTimeout(
