@@ -65,7 +65,9 @@ class Scanner {
     node_id_ = node_id;
     max_frame_ = max_frame;
     max_depth_ = max_depth < DEPTH_LIMIT ? max_depth : DEPTH_LIMIT;
-    return simdjson::get_active_implementation()->create_dom_parser_implementation(source_bytes, 1, stage_) == simdjson::SUCCESS;
+    const auto *const kernel = simdjson::get_active_implementation();
+    strings_span_lines_ = kernel->name() == "fallback";
+    return kernel->create_dom_parser_implementation(source_bytes, 1, stage_) == simdjson::SUCCESS;
   }
 
   bool in_range(int32_t start, int32_t end, int32_t target_offset, int32_t target_space) const {
@@ -187,11 +189,24 @@ class Scanner {
     const uint32_t length = end - start;
     const auto error = stage_->stage1(source_ + start, length, simdjson::stage1_mode::regular);
     if (error != simdjson::SUCCESS && error != simdjson::EMPTY) return false;
+    if (strings_span_lines_ && escapes_newline(start, end)) return false;
     // Behind the last structural the index goes on with the newline that ends the slice: no token starts with
     // one, so the walk stops there however broken the last line is.
     const uint32_t count = error == simdjson::EMPTY ? 0 : stage_->n_structural_indexes;
     for (uint32_t i = 0; i < 3; i++) stage_->structural_indexes[count + i] = length - 1;
     return true;
+  }
+
+  // The kernel for machines without vectors does not look at the byte behind a backslash: with a newline there, a
+  // string would go on in the next line.
+  bool escapes_newline(uint32_t start, uint32_t end) const {
+    for (uint32_t at = start; at < end;) {
+      const void *found = memchr(source_ + at, '\\', end - at);
+      if (!found) return false;
+      at = uint32_t(static_cast<const uint8_t *>(found) - source_) + 1;
+      if (source_[at] == '\n') return true;
+    }
+    return false;
   }
 
   void find_backslash(uint32_t from) {
@@ -473,6 +488,7 @@ class Scanner {
   const uint8_t *node_id_ = nullptr;
   uint32_t max_frame_ = 0;
   uint32_t max_depth_ = 0;
+  bool strings_span_lines_ = false;
   // Of the region being scanned: its last newline + 1, the slice whose structurals are known, the end of what is
   // taken line by line after a bad line, the next backslash.
   uint32_t limit_ = 0, slice_start_ = 0, slice_end_ = 0, bad_until_ = 0, backslash_ = UINT32_MAX;

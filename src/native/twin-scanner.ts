@@ -5,6 +5,7 @@
 import { isUtf8 } from 'node:buffer';
 import { FIELD, VALUE } from '../protocol/fields.js';
 import { FrameReader, KIND } from '../protocol/frame-reader.js';
+import { EventShape } from './event-shape.js';
 import { type Scanner, type ScannerBuffers, STOP } from './scanner.js';
 
 const NEWLINE = 0x0a;
@@ -19,10 +20,14 @@ export class TwinScanner implements Scanner {
   readonly #target: Uint8Array;
   readonly #maxFrameBytes: number;
   readonly #reader = new FrameReader();
+  readonly #shape = new EventShape();
   #nodeId: Uint8Array = new Uint8Array(0);
   /** The whole region is UTF-8, so its lines need no check of their own. */
   #utf8 = false;
   #limit = 0;
+  /** Of the last line that was an event. */
+  #frameStart = 0;
+  #frameEnd = 0;
 
   constructor({ source, target }: ScannerBuffers, maxFrameBytes: number) {
     this.#source = source;
@@ -31,7 +36,10 @@ export class TwinScanner implements Scanner {
   }
 
   setNodeId(digits: Uint8Array): void {
+    if (digits === this.#nodeId) return;
     this.#nodeId = digits;
+    // A shape holds the id of the node it was learnt from.
+    this.#shape.forget();
   }
 
   scan(start: number, end: number, targetOffset: number, targetSpace: number, resume: boolean): number {
@@ -47,8 +55,7 @@ export class TwinScanner implements Scanner {
     let at = start;
     let stop: number = STOP.done;
     while (at < this.#limit) {
-      let newline = at;
-      while (source[newline] !== NEWLINE) newline++;
+      const newline = source.indexOf(NEWLINE, at);
       if (isBlank(source, at, newline)) {
         at = newline + 1;
         continue;
@@ -60,7 +67,8 @@ export class TwinScanner implements Scanner {
         stop = STOP.slow;
         break;
       }
-      const { frameStart, frameEnd } = this.#reader;
+      const frameStart = this.#frameStart;
+      const frameEnd = this.#frameEnd;
       if (target + (runEnd - runStart) + (frameEnd - frameStart + 1) > targetOffset + targetSpace) {
         stop = STOP.full;
         break;
@@ -93,16 +101,22 @@ export class TwinScanner implements Scanner {
 
   #isEvent(start: number, end: number): boolean {
     const reader = this.#reader;
+    if (this.#utf8 && this.#shape.matches(this.#source, start, end)) {
+      this.#frameStart = start;
+      this.#frameEnd = end;
+      return end - start <= this.#maxFrameBytes;
+    }
     if (reader.read(this.#source, start, end, this.#utf8) !== KIND.potEvent) return false;
-    if (
-      reader.type(FIELD.pot_type) === VALUE.absent ||
-      reader.frameEnd - reader.frameStart > this.#maxFrameBytes
-    )
+    const { frameStart, frameEnd } = reader;
+    if (reader.type(FIELD.pot_type) === VALUE.absent || frameEnd - frameStart > this.#maxFrameBytes)
       return false;
     const idStart = reader.start(FIELD.node_id);
     const id = this.#nodeId;
     if (reader.end(FIELD.node_id) - idStart !== id.length) return false;
     for (let i = 0; i < id.length; i++) if (this.#source[idStart + i] !== id[i]) return false;
+    this.#frameStart = frameStart;
+    this.#frameEnd = frameEnd;
+    this.#shape.learn(reader);
     return true;
   }
 }

@@ -28,6 +28,7 @@ import {
   SCOPE,
   VALUE,
 } from './fields.js';
+import { literalEnd, numberEnd, skipSpace, stringEnd } from './json-skip.js';
 import { checkNodeDrop } from './node-drop.js';
 import { checkNodeEvent } from './node-event.js';
 import { isNodeId } from './node-id.js';
@@ -419,94 +420,4 @@ function scopeOf(depth: number, field: number): number {
 function hasBackslash(bytes: Uint8Array, start: number, end: number): boolean {
   for (let i = start; i < end; i++) if (bytes[i] === BACKSLASH) return true;
   return false;
-}
-
-function skipSpace(bytes: Uint8Array, start: number, end: number): number {
-  let at = start;
-  while (at < end) {
-    const c = bytes[at]!;
-    if (c > 0x20 || (c !== 0x20 && c !== 0x0a && c !== 0x0d && c !== 0x09)) break;
-    at++;
-  }
-  return at;
-}
-
-/** The offset behind the string that starts at `start`, or -1. */
-function stringEnd(bytes: Uint8Array, start: number, end: number): number {
-  let at = start + 1;
-  for (;;) {
-    const c = bytes[at]!;
-    if (c === QUOTE) break;
-    if (c === BACKSLASH) {
-      at++;
-      switch (bytes[at]) {
-        case QUOTE:
-        case BACKSLASH:
-        case 0x2f:
-        case 0x62:
-        case 0x66:
-        case 0x6e:
-        case 0x72:
-        case 0x74:
-          break;
-        case 0x75:
-          for (let i = 1; i <= 4; i++) if (!isHexadecimal(bytes[at + i])) return -1;
-          at += 4;
-          break;
-        default:
-          return -1;
-      }
-    } else if (!(c >= 0x20)) {
-      // Also where the buffer ends: `undefined >= 0x20` is false.
-      return -1;
-    }
-    at++;
-  }
-  return at < end ? at + 1 : -1;
-}
-
-function isHexadecimal(c: number | undefined): boolean {
-  return c !== undefined && ((c >= 0x30 && c <= 0x39) || ((c | 0x20) >= 0x61 && (c | 0x20) <= 0x66));
-}
-
-function digitsEnd(bytes: Uint8Array, start: number, end: number): number {
-  let at = start;
-  while (at < end) {
-    const c = bytes[at]!;
-    if (c < 0x30 || c > 0x39) break;
-    at++;
-  }
-  return at;
-}
-
-function numberEnd(bytes: Uint8Array, start: number, end: number): number {
-  let at = start;
-  if (at < end && bytes[at] === 0x2d) at++;
-  const whole = at;
-  at = digitsEnd(bytes, at, end);
-  if (at === whole || (bytes[whole] === 0x30 && at > whole + 1)) return -1;
-  if (at < end && bytes[at] === 0x2e) {
-    const fraction = at + 1;
-    at = digitsEnd(bytes, fraction, end);
-    if (at === fraction) return -1;
-  }
-  if (at < end && (bytes[at]! | 0x20) === 0x65) {
-    at++;
-    if (at < end && (bytes[at] === 0x2b || bytes[at] === 0x2d)) at++;
-    const exponent = at;
-    at = digitsEnd(bytes, exponent, end);
-    if (at === exponent) return -1;
-  }
-  return at;
-}
-
-const LITERALS = ['true', 'false', 'null'].map((text) => new TextEncoder().encode(text));
-
-function literalEnd(bytes: Uint8Array, start: number, end: number): number {
-  next: for (const literal of LITERALS) {
-    if (end - start < literal.length) continue;
-    for (let i = 0; i < literal.length; i++) if (bytes[start + i] !== literal[i]) continue next;
-    return start + literal.length;
-  }
-  return -1;
 }
