@@ -71,6 +71,7 @@ export function streamResult(outcome: StreamOutcome): Omit<ScenarioResult, 'scen
     }),
     ...(coreCpu && { core_cpu: coreCpu }),
     ...(loadCpu !== undefined && { bench_cpu: { load: loadCpu, consumers: outcome.consumerCpu } }),
+    ...(outcome.heapGrowthBytes !== undefined && { heap_growth_bytes: outcome.heapGrowthBytes }),
     ...(outcome.residentStartBytes !== undefined && { resident_start_bytes: outcome.residentStartBytes }),
     ...(outcome.residentBytes !== undefined && { resident_bytes: outcome.residentBytes }),
     ...(outcome.residentPeakBytes !== undefined && { resident_peak_bytes: outcome.residentPeakBytes }),

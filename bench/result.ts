@@ -37,6 +37,8 @@ export interface ScenarioResult {
   readonly core_cpu?: CpuShare;
   /** Share of a core each thread of the bench took. */
   readonly bench_cpu?: { readonly load: number; readonly consumers: readonly number[] };
+  /** What the JavaScript heaps of shards and aggregator grew by while the clock ran, garbage included. */
+  readonly heap_growth_bytes?: number;
   /** When the clock started; what it grew by until `resident_bytes` is what the events left behind. */
   readonly resident_start_bytes?: number;
   readonly resident_bytes?: number;

@@ -16,7 +16,7 @@ import type { LatencySummary } from './histogram.js';
 import type { LoadCommand, LoadMessage, LoadSettings, Pace } from './load.js';
 import { checkLog, type LogCheck } from './log-check.js';
 import { type CpuShare, cpuShare, type Memory, memoryOf, type ThreadTimes, threadTimesOf } from './proc.js';
-import { acceptedEvents } from './rest.js';
+import { coreCounts } from './rest.js';
 import type { ConsumerKind, Context, Settings } from './settings.js';
 import { BenchThread } from './threads.js';
 import type { VerifierSummary } from './verifier.js';
@@ -46,6 +46,7 @@ export interface StreamOutcome {
   readonly loadCpu: number | undefined;
   readonly consumerCpu: readonly number[];
   /** At the first edge of the window and at the last one: what a million events leave behind. */
+  readonly heapGrowthBytes: number | undefined;
   readonly residentStartBytes: number | undefined;
   readonly residentBytes: number | undefined;
   readonly residentPeakBytes: number | undefined;
@@ -80,6 +81,7 @@ interface Edge {
   readonly core: ThreadTimes | undefined;
   readonly own: ThreadTimes | undefined;
   readonly memory: Memory | undefined;
+  readonly heapBytes: number | undefined;
 }
 
 /** What the bench runs against: a Core of its own, or somebody else's. */
@@ -206,6 +208,10 @@ class StreamRun {
         core && first.core && last.core ? cpuShare(core.pid, first.core, last.core, elapsedMs) : undefined,
       loadCpu: share(this.#loadThread),
       consumerCpu: this.#consumerThreads.map((thread) => share(thread) ?? 0),
+      heapGrowthBytes:
+        first.heapBytes !== undefined && last.heapBytes !== undefined
+          ? last.heapBytes - first.heapBytes
+          : undefined,
       residentStartBytes: first.memory?.residentBytes,
       residentBytes: last.memory?.residentBytes,
       residentPeakBytes: last.memory?.peakBytes,
@@ -283,6 +289,7 @@ class StreamRun {
   }
 
   async #edge(): Promise<Edge> {
+    const heapBytes = this.#target.rest && (await coreCounts(this.#target.rest)).heapBytes;
     const core = this.#target.own && threadTimesOf(this.#target.own.pid);
     const own = threadTimesOf(process.pid);
     const memory = this.#target.own && memoryOf(this.#target.own.pid);
@@ -299,6 +306,7 @@ class StreamRun {
       core,
       own,
       memory,
+      heapBytes: heapBytes === '' ? undefined : heapBytes,
     };
   }
 
@@ -326,9 +334,9 @@ class StreamRun {
     this.#problems.push(`Core says it accepted ${seen} of ${eventsSent} events`);
   }
 
-  #accepted(): Promise<number> {
+  async #accepted(): Promise<number> {
     if (!this.#target.rest) throw new Error('without a consumer, Core must be asked over REST: --rest URL');
-    return acceptedEvents(this.#target.rest);
+    return (await coreCounts(this.#target.rest)).acceptedEvents;
   }
 
   async #checkLog(core: Core, sent: Float64Array): Promise<LogCheck> {

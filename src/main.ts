@@ -90,6 +90,7 @@ export class Core {
       { config, mode, shards: shardCount, sessions: table, aggregator: this.#aggregator, stats, logger },
       {
         onMessage: (slot, message) => this.#onShardMessage(slot, message, sessions, registrar),
+        onReady: (slot) => registrar.noticesGiven(slot),
         onDeath: (slot) => {
           for (const { number, fd } of sessions.ofSlot(slot)) this.#gate.abandon(number, fd);
           return registrar.abandon(slot);

@@ -8,7 +8,7 @@
  * A shard that dies is replaced by a new one with a new ring; its old ring is still read to its end. The rest of
  * Core goes on meanwhile.
  */
-import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { Logger } from 'pino';
 import { Piscina } from 'piscina';
 import type { Config } from './config/config.js';
@@ -23,6 +23,8 @@ import type { Stats } from './telemetry/stats.js';
 
 export interface SupervisorHooks {
   onMessage(slot: number, message: ShardToMain): void;
+  /** A shard has started; the notices it owed are in its ring. */
+  onReady(slot: number): void;
   /** A shard died with its connections. Answers the sessions whose notices the next one owes. */
   onDeath(slot: number): Orphan[];
 }
@@ -188,13 +190,13 @@ export class ShardSupervisor {
         slot.state = 'running';
         slot.orphans = [];
         this.#running = [...this.#running, slot.number];
+        this.#hooks.onReady(slot.number);
         break;
       case 'drained':
         slot.state = 'drained';
         this.#checkDrained();
         break;
       default:
-        // What a dead shard said last still counts, in its order.
         this.#hooks.onMessage(slot.number, message);
     }
   }
@@ -203,6 +205,9 @@ export class ShardSupervisor {
     if (slot.state === 'drained' || slot.state === 'dead') return;
     slot.state = 'dead';
     this.#running = this.#running.filter((number) => number !== slot.number);
+    // What a dead shard said last still counts: which descriptors it took over, which sessions had ended.
+    for (let last = receiveMessageOnPort(slot.port); last !== undefined; last = receiveMessageOnPort(slot.port))
+      this.#receive(slot, last.message as ShardToMain);
     slot.port.close();
     this.#stats.retire(slot.number, slot.counters);
     const orphans = [...slot.orphans, ...this.#hooks.onDeath(slot.number)];

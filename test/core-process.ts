@@ -5,7 +5,7 @@
  * HONEYBEE_INGEST_MODE is the one setting taken from the test's environment, so that every test runs in both modes.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -184,9 +184,21 @@ export class CoreProcess {
     await this.exit();
   }
 
-  /** Open descriptors, by what they are. */
-  descriptors(): string[] {
-    return readdirSync(`/proc/${this.pid}/fd`);
+  /** How many descriptors of each kind Core has open; the files of its log are left out. */
+  descriptors(): Record<string, number> {
+    const counts: Record<string, number> = {};
+    for (const fd of readdirSync(`/proc/${this.pid}/fd`)) {
+      let target: string;
+      try {
+        target = readlinkSync(`/proc/${this.pid}/fd/${fd}`);
+      } catch {
+        continue; // closed in the meantime
+      }
+      if (target.startsWith(this.dataDir)) continue;
+      const kind = target.replace(/:?\[.*/, '');
+      counts[kind] = (counts[kind] ?? 0) + 1;
+    }
+    return counts;
   }
 
   /** Resident memory without the page cache. */

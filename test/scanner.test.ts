@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import { LIMITS } from '../src/limits.js';
 import { loadAddon } from '../src/native/addon.js';
@@ -198,6 +199,7 @@ for (const mode of MODES) {
         Buffer.from(`\\${event()}`),
         Buffer.from(event('{"a":1\\n}')),
         Buffer.from(`${event()}\\`),
+        Buffer.from(`${event().slice(0, 60)}\\`),
       ];
       for (const odd of [...bad, ...stray]) {
         for (const gap of [0, 1, 5, 150]) {
@@ -284,6 +286,20 @@ describe('the addon', { skip: skipped('native') }, () => {
     assert.throws(() => addon.copy(target, 0, source, -1, 4), /outside/);
     assert.throws(() => addon.lineEnds(source, 0, source.length + 1, new Int32Array(4)));
     assert.ok(target.every((byte) => byte === 0xa5));
+  });
+
+  it('makes the checksums of zlib, of every length and from every place, in one piece or several', (t) => {
+    const addon = loadAddon();
+    if (addon.crc32 === undefined) return t.skip('no carry-less multiplication on this machine');
+    const bytes = Buffer.from(Array.from({ length: 5_000 }, (_, i) => (i * 2_654_435_761) >>> 24));
+    for (let length = 0; length <= 1_500; length++) {
+      const piece = bytes.subarray(length % 67, (length % 67) + length);
+      assert.equal(addon.crc32(piece, 0), crc32(piece), `${length} bytes`);
+    }
+    for (let cut = 0; cut <= bytes.length; cut += 97) {
+      const first = addon.crc32(bytes.subarray(0, cut), 0);
+      assert.equal(addon.crc32(bytes.subarray(cut), first), crc32(bytes), `cut at ${cut}`);
+    }
   });
 
   it('copies exactly, and finds the ends of lines as far as there is room for them', () => {

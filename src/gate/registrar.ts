@@ -1,9 +1,9 @@
 /**
  * Decides about registrations and keeps the registry in step with what the shards report. Owned by main.
  *
- * Two things may hold an acceptance back, both so that a node's records stay in order over its connections: the
- * connection it takes over must have closed, and what its last connection left in another shard's ring must have
- * been written.
+ * Three things may hold an acceptance back, all so that a node's records stay in order over its connections: the
+ * connection it takes over must have closed, what its last connection left in another shard's ring must have been
+ * written, and the notice that a dead shard owes for it must have been given.
  */
 import type { Logger } from 'pino';
 import type { ErrorCode } from '../errors.js';
@@ -41,6 +41,8 @@ export class Registrar {
   /** By the session that has to close first. */
   readonly #superseding = new Map<number, Waiting>();
   readonly #lastRuns = new Map<bigint, LastRun>();
+  /** Nodes of dead shards: by the slot whose next shard gives notice that they have gone. */
+  readonly #noticeOwed = new Map<bigint, number>();
 
   constructor(
     registry: NodeRegistry,
@@ -80,11 +82,25 @@ export class Registrar {
     const orphans: Orphan[] = [];
     for (const { number } of this.#sessions.ofSlot(slot)) {
       const record = this.#disconnected(number, 'Unknown');
-      if (record !== null) orphans.push({ nodeId: String(record.id), nodeName: record.name });
+      if (record !== null && this.#table[number * SESSION_STRIDE + SESSION.announced] === 1) {
+        orphans.push({ nodeId: String(record.id), nodeName: record.name });
+        this.#noticeOwed.set(record.id, slot);
+      }
       this.#sessions.close(number);
       this.#goOn(number);
     }
     return orphans;
+  }
+
+  /** The next shard of a slot has put the notices it owed in its ring, which is read behind the dead one's. */
+  noticesGiven(slot: number): void {
+    const ring = this.#shards.ring(slot);
+    const { published } = ring;
+    for (const [id, owing] of this.#noticeOwed) {
+      if (owing !== slot) continue;
+      this.#noticeOwed.delete(id);
+      this.#lastRuns.set(id, { slot, ring, published });
+    }
   }
 
   /** Forgets what rings have passed; call it now and then. */
@@ -97,7 +113,10 @@ export class Registrar {
     if (this.#sessions.get(session) !== open) return;
     const nodeId = BigInt(registration.nodeId);
     const last = this.#lastRuns.get(nodeId);
-    if (last !== undefined && last.slot !== open.slot && !last.ring.passed(last.published)) {
+    if (
+      this.#noticeOwed.has(nodeId) ||
+      (last !== undefined && last.slot !== open.slot && !last.ring.passed(last.published))
+    ) {
       setTimeout(() => this.#decide({ open, registration }), RING_POLL_MS);
       return;
     }

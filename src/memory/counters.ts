@@ -22,6 +22,8 @@ export const SHARD_FIELDS = [
   'node_drops',
   'ring_full_waits',
   'ring_full_ms',
+  /** Of the thread's JavaScript heap, as of the last second. */
+  'heap_used_bytes',
   'error_replies',
   'error_replies_held_back',
   ...ERROR_CODES.map((code) => `refused_${code}` as const),
@@ -44,6 +46,7 @@ export const AGGREGATOR_FIELDS = [
   'messages_sent',
   'bytes_sent',
   'bytes_buffered',
+  'heap_used_bytes',
 ] as const;
 
 export type ShardField = (typeof SHARD_FIELDS)[number];

@@ -244,6 +244,11 @@ export class RingObserver extends RingEnd {
     Atomics.notify(this.control, TAIL);
   }
 
+  /** Descriptors ever published, modulo 2^32: a place in the ring's order. */
+  get published(): number {
+    return Atomics.load(this.control, HEAD);
+  }
+
   /** Has the consumer released the run with this `published` number, and all before it? */
   passed(published: number): boolean {
     return ((Atomics.load(this.control, TAIL) - published) | 0) >= 0;

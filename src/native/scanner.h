@@ -65,7 +65,7 @@ class Scanner {
     node_id_ = node_id;
     max_frame_ = max_frame;
     max_depth_ = max_depth < DEPTH_LIMIT ? max_depth : DEPTH_LIMIT;
-    const auto *const kernel = simdjson::get_active_implementation();
+    const simdjson::implementation *const kernel = simdjson::get_active_implementation();
     strings_span_lines_ = kernel->name() == "fallback";
     return kernel->create_dom_parser_implementation(source_bytes, 1, stage_) == simdjson::SUCCESS;
   }
@@ -108,7 +108,7 @@ class Scanner {
       }
       const uint32_t first = *next_;
       const uint32_t close = event(relative_end);
-      if (close == 0 || close - first >= max_frame_ || (backslash_ < newline && !escapes(at, newline))) {
+      if (close == 0 || newline - at > max_frame_ || (backslash_ < newline && !escapes(at, newline))) {
         while (*next_ < relative_end) next_++;
         stop = slow_line(at, newline);
         at = newline + 1;
@@ -168,7 +168,7 @@ class Scanner {
     }
     if (!stage1(at, end)) {
       // One bad line spoils the slice: take its lines one by one.
-      bad_until_ = end;
+      if (end > bad_until_) bad_until_ = end;
       end = line_end(at);
       if (!stage1(at, end)) {
         slice_end_ = end;

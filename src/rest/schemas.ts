@@ -104,6 +104,7 @@ export const StatsAnswer = Type.Object({
     bytes_logged: Type.Integer(),
     batches: Type.Integer(),
     segments: Type.Integer(),
+    heap_used_bytes: Type.Integer(),
     consumers: numbers(['open', 'total', 'cut_off', 'messages_sent', 'bytes_sent', 'bytes_buffered']),
     disk: numbers(['waits', 'wait_ms']),
   }),

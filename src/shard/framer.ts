@@ -36,7 +36,8 @@ export interface FrameSink {
   line(bytes: Uint8Array, start: number, end: number): void;
   /** One object, or something that cannot be one (`torn`). */
   object(bytes: Uint8Array, start: number, end: number, torn: boolean): void;
-  /** A frame of more than `ingest.max_frame_bytes`; only its first bytes are given. `fatal`: its end cannot be found. */
+  /** A frame of more than `ingest.max_frame_bytes`; perhaps only its first bytes are given. `fatal`: no newline will end
+   *  it, so it is not known where the next frame starts. */
   oversized(bytes: Uint8Array, start: number, end: number, fatal: boolean): void;
 }
 
@@ -155,13 +156,20 @@ export class Framer {
     }
     const newline = indexOfNewline(bytes, look, end);
     if (newline < 0) return start;
-    if (!isBlank(bytes, start, newline)) this.#line(bytes, start, newline);
+    this.#line(bytes, start, newline);
     return newline + 1;
   }
 
   #line(bytes: Uint8Array, start: number, end: number): void {
+    if (isBlank(bytes, start, end)) return;
     if (end - start > this.#maxFrameBytes) this.#sink.oversized(bytes, start, end, false);
     else this.#sink.line(bytes, start, end);
+  }
+
+  /** Too large is fatal also where the end was found: whether it was depends on how the bytes came in. */
+  #object(bytes: Uint8Array, start: number, end: number, torn: boolean): void {
+    if (end - start > this.#maxFrameBytes) this.#sink.oversized(bytes, start, end, true);
+    else this.#sink.object(bytes, start, end, torn);
   }
 
   /** Looks for the end of one object; the offset behind it and behind what white space it was seen to have, or
@@ -183,7 +191,7 @@ export class Framer {
         else if (c === NEWLINE) {
           // No string holds a newline: the frame was torn here, and what follows is a new one.
           this.#endObject();
-          this.#sink.object(bytes, start, i, true);
+          this.#object(bytes, start, i, true);
           return i + 1;
         }
       } else if (c === 0x22) {
@@ -196,8 +204,7 @@ export class Framer {
           const oneLine = !this.#spansLines;
           this.#endObject();
           this.#afterOneLine = oneLine;
-          if (i + 1 - start > this.#maxFrameBytes) this.#sink.oversized(bytes, start, i + 1, false);
-          else this.#sink.object(bytes, start, i + 1, false);
+          this.#object(bytes, start, i + 1, false);
           return i + 1;
         }
       } else if (c === NEWLINE) {

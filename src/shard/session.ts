@@ -134,6 +134,7 @@ export class Session implements FrameSink {
     counters[SHARD.registrations]!++;
     this.#write(registrationAck(registration.nodeId, true, message));
     output.record(nodeRegistered(registration, this.remote, output.nowMs));
+    this.#count(SESSION.announced, 1);
     this.#framer.resume();
     // The frames that were held may have ended the session.
     if (this.state !== 'registered') return;
@@ -463,6 +464,7 @@ export class Session implements FrameSink {
     if (wasRegistered) {
       const { nodeId, nodeName } = this.#registration!;
       output.record(nodeDisconnected(nodeId, nodeName, status, reason, Date.now()));
+      this.#count(SESSION.announced, 0);
     }
     this.transport.close();
     this.#context.post({

@@ -5,6 +5,7 @@
  * It must never: buffer without bound (a full ring blocks it), keep bytes of one connection in another's way, or
  * throw for what a node sent.
  */
+import { getHeapStatistics } from 'node:v8';
 import { LIMITS } from '../limits.js';
 import { SHARD } from '../memory/counters.js';
 import { loadAddon } from '../native/addon.js';
@@ -80,6 +81,7 @@ class Shard {
     this.#sweep = setInterval(() => {
       this.#logLines = 0;
       this.#sweepSilent();
+      start.counters[SHARD.heap_used_bytes] = getHeapStatistics().used_heap_size;
     }, LIMITS.sweepIntervalMs);
     port.on('message', (message: MainToShard) => this.#guard(() => this.#receive(message)));
     this.#context.post({ type: 'ready' });

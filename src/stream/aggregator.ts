@@ -8,7 +8,9 @@
  * back. It is tried again until it fits. While it sleeps, a message from any shard wakes it; while there is work it
  * calls itself from setImmediate, so that sockets are served between slices.
  */
+
 import { join } from 'node:path';
+import { getHeapStatistics } from 'node:v8';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { EXIT, FatalError } from '../errors.js';
 import { LIMITS } from '../limits.js';
@@ -71,6 +73,7 @@ class Aggregator {
     }
     this.#clock = setInterval(() => {
       this.#consumers.measure();
+      this.#counters[AGGREGATOR.heap_used_bytes] = getHeapStatistics().used_heap_size;
       // The index follows the data within a moment even when little comes in.
       if (this.#diskFullSinceMs === 0) this.#quietly(() => this.#segments.flushIndex());
       if (this.#finishBy !== undefined) this.#finishIfOver();

@@ -56,6 +56,7 @@ const SHARD_METRICS: Record<PlainShardField, Definition> = {
     'Times a shard held its nodes back because its ring was full.',
   ),
   ring_full_ms: counter('ring_full_seconds_total', 'Seconds a shard waited on a full ring.', MS_TO_SECONDS),
+  heap_used_bytes: gauge('shard_heap_used_bytes', 'JavaScript heap in use by a shard.'),
   error_replies: counter('error_replies_total', 'Error answers sent to nodes.'),
   error_replies_held_back: counter(
     'error_replies_held_back_total',
@@ -85,6 +86,7 @@ const AGGREGATOR_METRICS: Record<AggregatorField, Definition> = {
   ),
   messages_sent: counter('stream_messages_total', 'WebSocket messages sent to consumers.'),
   bytes_sent: counter('stream_bytes_total', 'Bytes sent to consumers.'),
+  heap_used_bytes: gauge('aggregator_heap_used_bytes', 'JavaScript heap in use by the aggregator.'),
   bytes_buffered: gauge('stream_buffered_bytes', 'Bytes that wait in memory for slow consumers.'),
 };
 

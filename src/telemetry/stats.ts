@@ -58,7 +58,7 @@ const MIN_SAMPLE_GAP_MS = 900;
 const WINDOW_SLACK_MS = 500;
 
 /** A shard counter that goes down when what it counts ends, so it dies with its shard. */
-const GAUGES: ReadonlySet<ShardField> = new Set<ShardField>(['connections_open']);
+const GAUGES: ReadonlySet<ShardField> = new Set<ShardField>(['connections_open', 'heap_used_bytes']);
 
 interface ShardSlot {
   block: Float64Array | null;

@@ -33,6 +33,7 @@ export function statsRoute(app: RestApp, view: CoreView): void {
         bytes_logged: aggregator.bytes_logged,
         batches: aggregator.batches,
         segments: aggregator.segments,
+        heap_used_bytes: aggregator.heap_used_bytes,
         consumers: {
           open: aggregator.consumers_open,
           total: aggregator.consumers_total,
