@@ -6,6 +6,7 @@
  *   stop:   node port -> shards drain -> aggregator writes the rest and says goodbye -> REST -> data directory
  */
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Config } from './config/config.js';
 import { EXIT, FatalError } from './errors.js';
@@ -13,6 +14,7 @@ import { Gate } from './gate/gate.js';
 import { Registrar } from './gate/registrar.js';
 import { Sessions } from './gate/sessions.js';
 import { type DataDirectory, holdDataDirectory } from './log/data-directory.js';
+import { newestDeadLetters } from './log/dead-letter-reader.js';
 import { createAggregatorCounters } from './memory/counters.js';
 import { createSessionTable } from './memory/session-table.js';
 import { resolveMode } from './native/addon.js';
@@ -111,6 +113,7 @@ export class Core {
       sessionTable: table,
       stats,
       metrics,
+      newestDeadLetters: (limit) => newestDeadLetters(join(config.storage.dir, 'dead-letters'), limit),
       about: () => ({ version, mode, startedAtMs, uptimeMs: Date.now() - startedAtMs }),
       health: () => this.#health,
     });

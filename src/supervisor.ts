@@ -206,7 +206,11 @@ export class ShardSupervisor {
     slot.state = 'dead';
     this.#running = this.#running.filter((number) => number !== slot.number);
     // What a dead shard said last still counts: which descriptors it took over, which sessions had ended.
-    for (let last = receiveMessageOnPort(slot.port); last !== undefined; last = receiveMessageOnPort(slot.port))
+    for (
+      let last = receiveMessageOnPort(slot.port);
+      last !== undefined;
+      last = receiveMessageOnPort(slot.port)
+    )
       this.#receive(slot, last.message as ShardToMain);
     slot.port.close();
     this.#stats.retire(slot.number, slot.counters);

@@ -70,11 +70,11 @@ const STREAMS: readonly Stream[] = [
   join('over several lines, back to back', [...PRETTY], ''),
   {
     name: 'first back to back, then over several lines, then lines',
-    frames: [FIRST, ...BALANCED, ...PRETTY, ...ONE_LINE],
+    frames: [FIRST, ...BALANCED.slice(0, 10), ...PRETTY.slice(0, 10), ...ONE_LINE],
     bytes: Buffer.concat([
-      join('', [FIRST, ...BALANCED], '').bytes,
+      join('', [FIRST, ...BALANCED.slice(0, 10)], '').bytes,
       Buffer.from('  '),
-      join('', PRETTY, '\n\n').bytes,
+      join('', PRETTY.slice(0, 10), '\n\n').bytes,
       join('', ONE_LINE, '\n').bytes,
     ]),
   },
@@ -127,7 +127,11 @@ function same(found: readonly Recorded[], records: readonly Recorded[], what: ()
   const equal =
     found.length === records.length &&
     found.every(({ cut, text }, i) => cut === records[i]!.cut && text === records[i]!.text);
-  if (!equal) assert.deepEqual(found, records, what());
+  if (equal) return;
+  const short = (all: readonly Recorded[]) =>
+    all.map(({ cut, text }) => `${cut} ${text.length} ${text.slice(0, 80)}`);
+  assert.deepEqual(short(found), short(records), what());
+  assert.fail(`the texts differ, ${what()}`);
 }
 
 /** Feeds a stream whole, byte by byte, cut in two anywhere and held after every frame; always the same comes out. */
@@ -198,7 +202,7 @@ describe('a stream that is damaged', () => {
     always(`${A}${mark}${B}`, [whole(A), torn(latin), whole(B)]);
     always(`${mark}${mark}${A}`, [torn(latin), whole(A)]);
     always(`\n${mark}${A}`, [torn(latin), whole(A)]);
-    always(`${mark}${A}\n${mark}${B}\n`, [whole(A), whole(`${latin}${B}`), whole(B)].slice(0, 2));
+    always(`${mark}${A}\n${mark}${B}\n`, [whole(A), whole(`${latin}${B}`)]);
   });
 });
 
@@ -250,8 +254,8 @@ describe('a frame too large', () => {
     for (const size of [max + 1, 3 * max]) {
       always(`${A}${sized(size)}${B}`, [whole(A), fatal], { maxFrameBytes: max });
       always(`${sized(size)}\n${B}\n`, [fatal], { maxFrameBytes: max });
-      always(`${A}${sized(size).slice(0, -20)}\n${B}`, [whole(A), fatal], { maxFrameBytes: max });
     }
+    always(`${A}${sized(2 * max).slice(0, -20)}\n${B}`, [whole(A), fatal], { maxFrameBytes: max });
     always('{"a":'.repeat(max), [fatal], { maxFrameBytes: max });
   });
 

@@ -45,11 +45,13 @@ class Core {
   });
   readonly logLines: string[] = [];
   health: Health = { status: 'ok' };
+  deadLetters: string[] = [];
   readonly view: CoreView = createCoreView({
     registry: this.registry,
     sessionTable: this.sessionTable,
     stats: this.stats,
     metrics: this.metrics,
+    newestDeadLetters: async (limit) => this.deadLetters.slice(0, limit),
     about: () => ({ version: '1.2.3', mode: 'portable', startedAtMs: STARTED_MS, uptimeMs: 61_500 }),
     health: () => this.health,
   });
@@ -679,4 +681,15 @@ test('the root lists what is here, and everything it lists is here', async () =>
   assert.equal(json.protocol, 2);
   for (const { path } of json.routes)
     assert.equal((await core.get(path.replace('{id}', '5'))).status, 200, path);
+});
+
+test('refused frames are read newest first, with every digit of their ids, and only with a sensible limit', async () => {
+  const core = await start();
+  core.deadLetters = ['{"node_id":18446744073709551615,"code":"INVALID_NODE_ID"}', '{"node_id":null}'];
+  const all = await core.get('/api/v1/dead-letters');
+  assert.equal(all.text, `{"dead_letters":[${core.deadLetters.join(',')}]}`);
+  assert.equal((await core.get('/api/v1/dead-letters?limit=1')).json.dead_letters.length, 1);
+  for (const limit of ['0', '-1', '1e3', 'x', '']) {
+    assert.equal((await core.get(`/api/v1/dead-letters?limit=${limit}`)).status, 400, limit);
+  }
 });

@@ -5,8 +5,26 @@
  *   {"time":ISO 8601,"code":"...","reason":"...","node_id":u64|null,"node_name":string|null,"remote":"ip:port",
  *    "size":bytes of the frame,"bytes":"base64 of its first 4 KiB"}
  */
-import { closeSync, fdatasyncSync, fstatSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fdatasyncSync,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  renameSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
+
+/** The newest first. */
+export const DEAD_LETTER_FILES = ['dead-letters.ndjson', 'dead-letters.1.ndjson'] as const;
+
+const NEWLINE = 0x0a;
+/** More than a line can hold: 4 KiB of a frame in base64, and names of 255 characters. */
+const LINE_BYTES_MAX = 64 * 1024;
 
 export class DeadLetterLog {
   readonly #folder: string;
@@ -19,18 +37,12 @@ export class DeadLetterLog {
     this.#folder = folder;
     this.#generationBytes = Math.floor(maxBytes / 2);
     this.#file = this.#open();
-    this.#sizeBytes = fstatSync(this.#file).size;
+    this.#sizeBytes = cutTornLine(this.#file);
   }
 
   /** Appends one line; throws what the file system says, and can then be called again. */
   append(line: Uint8Array): void {
-    if (this.#sizeBytes + line.length > this.#generationBytes && this.#sizeBytes > 0) {
-      renameSync(this.#path('dead-letters.ndjson'), this.#path('dead-letters.1.ndjson'));
-      const next = this.#open();
-      closeSync(this.#file);
-      this.#file = next;
-      this.#sizeBytes = 0;
-    }
+    if (this.#sizeBytes + line.length > this.#generationBytes && this.#sizeBytes > 0) this.#rotate();
     for (let at = 0; at < line.length; ) {
       at += writeSync(this.#file, line, at, line.length - at, this.#sizeBytes + at);
     }
@@ -42,13 +54,33 @@ export class DeadLetterLog {
     closeSync(this.#file);
   }
 
-  /** Not in append mode: a line that failed half way is written again at its place. */
-  #open(): number {
-    const file = openSync(this.#path('dead-letters.ndjson'), 0o102 /* O_RDWR | O_CREAT */, 0o640);
-    return file;
+  #rotate(): void {
+    const [current, previous] = DEAD_LETTER_FILES.map((name) => join(this.#folder, name)) as [string, string];
+    renameSync(current, previous);
+    let next: number;
+    try {
+      next = this.#open();
+    } catch (error) {
+      renameSync(previous, current);
+      throw error;
+    }
+    closeSync(this.#file);
+    this.#file = next;
+    this.#sizeBytes = 0;
   }
 
-  #path(name: string): string {
-    return join(this.#folder, name);
+  /** Not in append mode: a line that failed half way is written again at its place. */
+  #open(): number {
+    return openSync(join(this.#folder, DEAD_LETTER_FILES[0]), constants.O_RDWR | constants.O_CREAT, 0o640);
   }
+}
+
+/** Cuts what a Core that was killed left of a line; the size after that. */
+function cutTornLine(file: number): number {
+  const { size } = fstatSync(file);
+  const tail = Buffer.alloc(Math.min(size, LINE_BYTES_MAX));
+  readSync(file, tail, 0, tail.length, size - tail.length);
+  const end = size - tail.length + tail.lastIndexOf(NEWLINE) + 1;
+  if (end < size) ftruncateSync(file, end);
+  return end;
 }

@@ -15,6 +15,7 @@ export interface CoreViewParts {
   readonly sessionTable: Float64Array;
   readonly stats: Stats;
   readonly metrics: Metrics;
+  newestDeadLetters(limit: number): Promise<readonly string[]>;
   about(): About;
   health(): Health;
 }
@@ -35,6 +36,7 @@ export function createCoreView(parts: CoreViewParts): CoreView {
       const { dead_letters, dead_letter_bytes } = stats.snapshot().aggregator;
       return { frames: dead_letters, bytes: dead_letter_bytes };
     },
+    newestDeadLetters: (limit) => parts.newestDeadLetters(limit),
     metrics: () => metrics,
   };
 }

@@ -17,6 +17,7 @@ import { answerBrokenHttp, COMMON_HEADERS, createErrorHandler, sendError } from 
 import { REST_LIMITS } from './limits.js';
 import { ListSender } from './list.js';
 import { guardMethods } from './methods.js';
+import { deadLetterRoutes } from './routes/dead-letters.js';
 import { debugRoutes, type Faults } from './routes/debug.js';
 import { healthRoute } from './routes/health.js';
 import { honeypotRoutes } from './routes/honeypots.js';
@@ -124,6 +125,7 @@ function addRoutes(app: RestApp, view: CoreView): void {
   nodeRoutes(app, view, lists);
   honeypotRoutes(app, view, lists);
   statsRoute(app, view);
+  deadLetterRoutes(app, view);
   metricsRoute(app, view);
 }
 

@@ -56,5 +56,7 @@ export interface CoreView {
   nodeCounts(): NodeCounts;
   stats(): StatsSnapshot;
   deadLetters(): DeadLetterSummary;
+  /** JSON texts of the newest refused frames, the newest first. */
+  newestDeadLetters(limit: number): Promise<readonly string[]>;
   metrics(): { readonly contentType: string; render(): Promise<string> };
 }

@@ -9,6 +9,7 @@ const ROUTES = [
   { method: 'GET', path: '/api/v1/nodes/{id}', what: 'one node with its honeypots' },
   { method: 'GET', path: '/api/v1/honeypots', what: 'the honeypots of all nodes' },
   { method: 'GET', path: '/api/v1/stats', what: 'rates, totals, errors by code, shards, log and consumers' },
+  { method: 'GET', path: '/api/v1/dead-letters', what: 'the newest refused frames, up to ?limit=1000' },
   { method: 'GET', path: '/metrics', what: 'the same for Prometheus' },
 ];
 
