@@ -129,7 +129,7 @@ export class ScannerRun {
         verdict.kind === 'potEvent' &&
         verdict.complete &&
         verdict.nodeId === this.nodeId &&
-        frame.length <= this.maxFrameBytes;
+        line.length <= this.maxFrameBytes;
       if (item.slow) {
         slow++;
         assert.ok(item.bytes.equals(line), `handed back other bytes than ${shown()}`);

@@ -1,34 +1,108 @@
-/** `honeybee-core status`: what a running Core reports over REST, on a few lines. */
+/** `honeybee-core status`: what a running Core reports over REST, on a screen. */
 import { request } from 'undici';
+import { printable } from '../config/values.js';
 import { EXIT, FatalError } from '../errors.js';
 
 const TIMEOUT_MS = 5_000;
+/** More than the statistics of a hundred shards. */
+const ANSWER_BYTES_MAX = 4 * 1024 * 1024;
 
-interface StatsAnswer {
-  readonly version?: string;
-  readonly mode?: string;
-  readonly uptime_seconds?: number;
-  readonly [name: string]: unknown;
+type Counts = Readonly<Record<string, number>>;
+
+interface Stats {
+  readonly version: string;
+  readonly mode: string;
+  readonly uptime_seconds: number;
+  readonly health: { readonly status: string; readonly reason?: string };
+  readonly nodes: { readonly known: number; readonly connected: number };
+  readonly rates_per_second: {
+    readonly last_1s: Counts;
+    readonly last_10s: Counts;
+    readonly last_60s: Counts;
+  };
+  readonly totals: Counts;
+  readonly errors: Counts;
+  readonly shards: readonly {
+    readonly shard: number;
+    readonly alive: boolean;
+    readonly connections_open: number;
+  }[];
+  readonly aggregator: {
+    readonly next_seq: number;
+    readonly segments: number;
+    readonly bytes_logged: number;
+    readonly consumers: Counts;
+  };
 }
 
-async function get(url: string): Promise<StatsAnswer> {
+export async function printStatus(base: string): Promise<number> {
+  const url = `${base.replace(/\/+$/, '')}/api/v1/stats`;
+  const stats = await fetchStats(url);
+  for (const [name, value] of rows(stats)) console.log(`${name.padEnd(13)}${printable(value)}`);
+  return stats.health.status === 'ok' ? EXIT.ok : EXIT.unavailable;
+}
+
+async function fetchStats(url: string): Promise<Stats> {
   try {
     const { statusCode, body } = await request(url, { headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS });
-    const text = await body.text();
-    if (statusCode !== 200 && statusCode !== 503) throw new Error(`status ${statusCode}`);
-    return JSON.parse(text) as StatsAnswer;
+    let text = '';
+    for await (const part of body.setEncoding('utf8')) {
+      text += part;
+      if (text.length > ANSWER_BYTES_MAX) throw new Error('the answer is too long to be one of Core');
+    }
+    if (statusCode !== 200) throw new Error(`status ${statusCode}`);
+    const stats = JSON.parse(text) as Partial<Stats>;
+    if (stats.health === undefined || stats.totals === undefined) throw new Error('this is not a Core');
+    return stats as Stats;
   } catch (error) {
-    throw new FatalError(EXIT.unavailable, `no answer from ${url}: ${(error as Error).message}`, {
+    throw new FatalError(EXIT.unavailable, `no statistics from ${url}: ${(error as Error).message}`, {
       cause: error,
     });
   }
 }
 
-export async function printStatus(base: string): Promise<number> {
-  const root = base.replace(/\/+$/, '');
-  const health = await get(`${root}/health`);
-  const stats = await get(`${root}/api/v1/stats`);
-  console.log(`health  ${String(health.status)}`);
-  for (const [name, value] of Object.entries(stats)) console.log(`${name}  ${JSON.stringify(value)}`);
-  return health.status === 'ok' ? EXIT.ok : EXIT.unavailable;
+function rows(stats: Stats): [name: string, value: string][] {
+  const { health, nodes, totals, aggregator } = stats;
+  const { last_1s, last_10s, last_60s } = stats.rates_per_second;
+  const refused = Object.entries(stats.errors).filter(([, count]) => count > 0);
+  return [
+    ['health', health.reason === undefined ? health.status : `${health.status}: ${health.reason}`],
+    ['Core', `${stats.version}, ${stats.mode} mode, up ${duration(stats.uptime_seconds)}`],
+    ['nodes', `${count(nodes.connected)} connected, ${count(nodes.known)} known`],
+    [
+      'events',
+      `${count(totals.events)} in all; per second ${[last_1s, last_10s, last_60s].map((one) => count(one.events)).join(', ')} (over 1, 10, 60 s)`,
+    ],
+    [
+      'refused',
+      refused.length === 0 ? '0' : refused.map(([code, number]) => `${code} ${count(number)}`).join(', '),
+    ],
+    [
+      'log',
+      `${count(aggregator.bytes_logged)} bytes written, ${count(aggregator.segments)} segments, next sequence number ${aggregator.next_seq}`,
+    ],
+    ['consumers', `${count(aggregator.consumers.open)} open, ${count(aggregator.consumers.cut_off)} cut off`],
+    ...stats.shards.map(({ shard, alive, connections_open }): [string, string] => [
+      `shard ${shard}`,
+      alive ? `${count(connections_open)} connections` : 'being restarted',
+    ]),
+  ];
+}
+
+function count(value: number | undefined): string {
+  return value === undefined ? '?' : Math.round(value).toLocaleString('en');
+}
+
+function duration(seconds: number): string {
+  const [days, hours, minutes] = [
+    Math.floor(seconds / 86_400),
+    Math.floor(seconds / 3600) % 24,
+    Math.floor(seconds / 60) % 60,
+  ];
+  if (days > 0) return `${days} d ${hours} h`;
+  return hours > 0
+    ? `${hours} h ${minutes} min`
+    : minutes > 0
+      ? `${minutes} min`
+      : `${Math.floor(seconds)} s`;
 }

@@ -101,15 +101,15 @@ export class TwinScanner implements Scanner {
 
   #isEvent(start: number, end: number): boolean {
     const reader = this.#reader;
+    if (end - start > this.#maxFrameBytes) return false;
     if (this.#utf8 && this.#shape.matches(this.#source, start, end)) {
       this.#frameStart = start;
       this.#frameEnd = end;
-      return end - start <= this.#maxFrameBytes;
+      return true;
     }
     if (reader.read(this.#source, start, end, this.#utf8) !== KIND.potEvent) return false;
     const { frameStart, frameEnd } = reader;
-    if (reader.type(FIELD.pot_type) === VALUE.absent || frameEnd - frameStart > this.#maxFrameBytes)
-      return false;
+    if (reader.type(FIELD.pot_type) === VALUE.absent) return false;
     const idStart = reader.start(FIELD.node_id);
     const id = this.#nodeId;
     if (reader.end(FIELD.node_id) - idStart !== id.length) return false;
