@@ -21,6 +21,8 @@ import type { NodeStatus } from '../protocol/node-status-update.js';
 import { errorReply, nodeDisconnected, nodeRegistered, registrationAck } from '../protocol/outbound.js';
 import { documentCompiled, withPotType } from '../protocol/pot-event.js';
 import { documentLegacy, type PotStatus } from '../protocol/pot-status-update.js';
+import { isForeign, objectEnds } from './bytes.js';
+import { ErrorReplies } from './error-replies.js';
 import { Framer, type FrameSink, type ShardBuffer } from './framer.js';
 import type { CloseReason, EndReason, ShardToMain } from './messages.js';
 import type { ShardOutput } from './output.js';
@@ -72,8 +74,7 @@ export class Session implements FrameSink {
   /** Types of this node's pots, for events that do not name theirs. */
   readonly #potTypes = new Map<string, string>();
   #refusedUnregistered = 0;
-  #lastReplyMs = Number.NEGATIVE_INFINITY;
-  #repliesHeldBack = 0;
+  readonly #replies = new ErrorReplies();
 
   constructor(number: number, remote: string, context: ShardContext) {
     this.number = number;
@@ -412,17 +413,13 @@ export class Session implements FrameSink {
     this.#context.table[this.#row + SESSION.refused]!++;
   }
 
-  /** At most one answer and one line in the log per interval; the rest is counted in the next one. */
   #answer(code: ErrorCode, reason: string): void {
     const { output, counters, errorReplies } = this.#context;
-    if (output.nowMs - this.#lastReplyMs < LIMITS.errorReplyIntervalMs) {
-      this.#repliesHeldBack++;
+    const heldBack = this.#replies.next(output.nowMs);
+    if (heldBack === undefined) {
       counters[SHARD.error_replies_held_back]!++;
       return;
     }
-    const heldBack = this.#repliesHeldBack;
-    this.#repliesHeldBack = 0;
-    this.#lastReplyMs = output.nowMs;
     this.#context.logRefused({
       code,
       reason,
@@ -476,41 +473,6 @@ export class Session implements FrameSink {
     });
     this.#context.ended(this);
   }
-}
-
-/** Where the objects of a line end, when it holds nothing but objects and white space; else an empty list. */
-function objectEnds(bytes: Uint8Array, start: number, end: number): number[] {
-  const ends: number[] = [];
-  let depth = 0;
-  let inString = false;
-  for (let i = start; i < end; i++) {
-    const c = bytes[i]!;
-    if (inString) {
-      if (c === 0x5c) i++;
-      else if (c === 0x22) inString = false;
-    } else if (c === 0x22) {
-      if (depth === 0) return [];
-      inString = true;
-    } else if (c === 0x7b) {
-      depth++;
-    } else if (c === 0x7d) {
-      depth--;
-      if (depth < 0) return [];
-      if (depth === 0) ends.push(i + 1);
-    } else if (depth === 0 && c !== 0x20 && c !== 0x09 && c !== 0x0d) {
-      return [];
-    }
-  }
-  return depth === 0 ? ends : [];
-}
-
-/** Is it TLS or HTTP? Whoever speaks those does not become a node by being answered. */
-function isForeign(bytes: Uint8Array, start: number, end: number): boolean {
-  if (bytes[start] === 0x16 && bytes[start + 1] === 0x03) return true;
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, Math.min(end - start, 16)).toString(
-    'latin1',
-  );
-  return /^(GET|POST|PUT|HEAD|OPTIONS|DELETE|PATCH|CONNECT|TRACE|PRI|SSH-)[ /2]/.test(text);
 }
 
 function oneLine(text: string): string {
