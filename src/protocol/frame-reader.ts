@@ -17,6 +17,19 @@ import { isUtf8 } from 'node:buffer';
 import type { ErrorCode } from '../errors.js';
 import { LIMITS } from '../limits.js';
 import {
+  BACKSLASH,
+  CLOSE_BRACE,
+  CLOSE_BRACKET,
+  COLON,
+  COMMA,
+  LETTER_F,
+  LETTER_N,
+  LETTER_T,
+  OPEN_BRACE,
+  OPEN_BRACKET,
+  QUOTE,
+} from './ascii.js';
+import {
   FIELD,
   FIELD_COUNT,
   type Field,
@@ -28,7 +41,7 @@ import {
   SCOPE,
   VALUE,
 } from './fields.js';
-import { literalEnd, numberEnd, skipSpace, stringEnd } from './json-skip.js';
+import { scalarEnd, skipSpace, stringEnd } from './json-skip.js';
 import { checkNodeDrop } from './node-drop.js';
 import { checkNodeEvent } from './node-event.js';
 import { isNodeId } from './node-id.js';
@@ -51,15 +64,6 @@ export const KIND = {
 } as const;
 
 export type Kind = (typeof KIND)[keyof typeof KIND];
-
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const COLON = 0x3a;
-const COMMA = 0x2c;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
-const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
 
 /** A bit per nesting level says whether it is an object; enough for the deepest JSON a frame can hold. */
 const LEVEL_WORDS = LIMITS.frameBytesMax / 32 + 1;
@@ -271,80 +275,51 @@ export class FrameReader {
     let depth = 0;
     let field: number = FIELD.none;
     let inObject = false;
-    value: for (;;) {
-      // A value starts here; `field` says whose it is.
+    for (;;) {
+      // A value starts here; `field` says whose it is. All of it is passed, or its opening bracket.
       at = skipSpace(bytes, at, end);
-      const first = bytes[at]!;
       if (at >= end) return this.#fail(at);
+      const first = bytes[at]!;
+      let opened = false;
       if (first === OPEN_BRACE || first === OPEN_BRACKET) {
+        inObject = first === OPEN_BRACE;
         if (field !== FIELD.none) {
-          types[field] = first === OPEN_BRACE ? VALUE.object : VALUE.array;
+          types[field] = inObject ? VALUE.object : VALUE.array;
           this.#starts[field] = at;
         }
         depth++;
         if (depth > this.#deepest) this.#deepest = depth;
-        inObject = first === OPEN_BRACE;
         if (inObject) levels[depth >> 5]! |= 1 << (depth & 31);
         else levels[depth >> 5]! &= ~(1 << (depth & 31));
         if (depth < OUTER_LEVELS) {
           this.#containers[depth] = field;
           this.#scopes[depth] = inObject ? scopeOf(depth, field) : SCOPE.other;
         }
-        field = FIELD.none;
-        at = skipSpace(bytes, at + 1, end);
-        if (at < end && bytes[at] === (inObject ? CLOSE_BRACE : CLOSE_BRACKET)) {
-          at++;
-        } else if (inObject) {
-          const key = this.#key(at, end, depth);
-          if (key < 0) return -1;
-          at = key;
-          field = this.#keyField;
-          continue;
-        } else {
-          continue;
-        }
+        at++;
+        opened = true;
       } else {
-        const type =
-          first === QUOTE
-            ? VALUE.string
-            : first === 0x74 || first === 0x66
-              ? VALUE.boolean
-              : first === 0x6e
-                ? VALUE.null
-                : VALUE.number;
-        const valueEnd =
-          type === VALUE.string
-            ? stringEnd(bytes, at, end)
-            : type === VALUE.number
-              ? numberEnd(bytes, at, end)
-              : literalEnd(bytes, at, end);
+        const valueEnd = scalarEnd(bytes, at, end);
         if (valueEnd < 0) return this.#fail(at);
         if (field !== FIELD.none) {
-          types[field] = type;
+          types[field] = scalarType(first);
           this.#starts[field] = at;
           this.#ends[field] = valueEnd;
         }
         at = valueEnd;
         if (depth === 0) return at;
-        // Fall into "a value ended" below, in its container.
-        at = skipSpace(bytes, at, end);
-        if (at < end && bytes[at] === COMMA) {
-          at++;
-          if (inObject) {
-            const key = this.#key(skipSpace(bytes, at, end), end, depth);
-            if (key < 0) return -1;
-            at = key;
-            field = this.#keyField;
-          } else {
-            field = FIELD.none;
-          }
-          continue;
-        }
-        if (at >= end || bytes[at] !== (inObject ? CLOSE_BRACE : CLOSE_BRACKET)) return this.#fail(at);
-        at++;
       }
-      // A container ended at `at`.
+      // What follows closes containers, or leads to the next value.
       for (;;) {
+        at = skipSpace(bytes, at, end);
+        if (at >= end) return this.#fail(at);
+        const next = bytes[at];
+        if (next !== (inObject ? CLOSE_BRACE : CLOSE_BRACKET)) {
+          if (opened) break;
+          if (next !== COMMA) return this.#fail(at);
+          at++;
+          break;
+        }
+        at++;
         if (depth < OUTER_LEVELS) {
           const owner = this.#containers[depth]!;
           if (owner !== FIELD.none) this.#ends[owner] = at;
@@ -352,23 +327,13 @@ export class FrameReader {
         depth--;
         if (depth === 0) return at;
         inObject = (levels[depth >> 5]! & (1 << (depth & 31))) !== 0;
-        at = skipSpace(bytes, at, end);
-        if (at >= end) return this.#fail(at);
-        const next = bytes[at];
-        if (next === COMMA) {
-          at++;
-          if (inObject) {
-            const key = this.#key(skipSpace(bytes, at, end), end, depth);
-            if (key < 0) return -1;
-            at = key;
-            field = this.#keyField;
-          } else {
-            field = FIELD.none;
-          }
-          continue value;
-        }
-        if (next !== (inObject ? CLOSE_BRACE : CLOSE_BRACKET)) return this.#fail(at);
-        at++;
+        opened = false;
+      }
+      field = FIELD.none;
+      if (inObject) {
+        at = this.#key(skipSpace(bytes, at, end), end, depth);
+        if (at < 0) return -1;
+        field = this.#keyField;
       }
     }
   }
@@ -415,6 +380,13 @@ function scopeOf(depth: number, field: number): number {
   if (depth === 2 && field === FIELD.message) return SCOPE.message;
   if (depth === 3 && field === FIELD.body) return SCOPE.body;
   return SCOPE.other;
+}
+
+/** What a value is that starts with this byte, and is neither object nor array. */
+function scalarType(first: number): number {
+  if (first === QUOTE) return VALUE.string;
+  if (first === LETTER_N) return VALUE.null;
+  return first === LETTER_T || first === LETTER_F ? VALUE.boolean : VALUE.number;
 }
 
 function hasBackslash(bytes: Uint8Array, start: number, end: number): boolean {

@@ -4,14 +4,16 @@
  * the value, or -1 where the bytes are none; white space and encoding are the caller's.
  */
 
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const COLON = 0x3a;
-const COMMA = 0x2c;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
-const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
+import {
+  BACKSLASH,
+  CLOSE_BRACE,
+  CLOSE_BRACKET,
+  COLON,
+  COMMA,
+  OPEN_BRACE,
+  OPEN_BRACKET,
+  QUOTE,
+} from './ascii.js';
 
 /** 0 for a byte that may stand in a string as it is and ends nothing. */
 const STRING_STOP = new Uint8Array(256);
@@ -85,7 +87,7 @@ function digitsEnd(bytes: Uint8Array, start: number, end: number): number {
   return at;
 }
 
-export function numberEnd(bytes: Uint8Array, start: number, end: number): number {
+function numberEnd(bytes: Uint8Array, start: number, end: number): number {
   let at = start;
   if (at < end && bytes[at] === 0x2d) at++;
   const whole = at;
@@ -108,7 +110,7 @@ export function numberEnd(bytes: Uint8Array, start: number, end: number): number
 
 const LITERALS = ['true', 'false', 'null'].map((text) => new TextEncoder().encode(text));
 
-export function literalEnd(bytes: Uint8Array, start: number, end: number): number {
+function literalEnd(bytes: Uint8Array, start: number, end: number): number {
   next: for (const literal of LITERALS) {
     if (end - start < literal.length) continue;
     for (let i = 0; i < literal.length; i++) if (bytes[start + i] !== literal[i]) continue next;

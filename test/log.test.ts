@@ -1,0 +1,421 @@
+/**
+ * The log on disk: what the writer appends stands there under the numbers it gave, also after a restart, and after
+ * any cut of the last segment or its index. Recovery costs the torn line and nothing else, and never renumbers.
+ */
+import assert from 'node:assert/strict';
+import {
+  existsSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { DeadLetterLog } from '../src/log/dead-letter-log.js';
+import {
+  decodeIndexEntry,
+  decodeIndexHeader,
+  encodeIndexEntry,
+  encodeIndexHeader,
+  INDEX_ENTRY_BYTES,
+  INDEX_HEADER_BYTES,
+  parseSegmentName,
+  segmentName,
+} from '../src/log/format.js';
+import { recoverLog } from '../src/log/recovery.js';
+import { isDiskFull, SegmentWriter } from '../src/log/segment-writer.js';
+import { loadAddon } from '../src/native/addon.js';
+import { seeded } from './framer-run.js';
+import { SEED } from './frames.js';
+import { checkLog, dataFiles, lineOf, linesOf, readIndex, temporaryFolder } from './log-files.js';
+import { skipped } from './scanner-run.js';
+
+const seq = fc.nat(Number.MAX_SAFE_INTEGER);
+const u32 = fc.nat(2 ** 32 - 1);
+
+/** Batches of 1, 2, 3, ... records, so that each starts at a number of its own. */
+function write(writer: SegmentWriter, batches: number, firstRecord = writer.nextSeq): number {
+  let record = firstRecord;
+  for (let batch = 0; batch < batches; batch++) {
+    const count = 1 + (batch % 4);
+    writer.append(linesOf(record, count), count, 1_000 + batch);
+    record += count;
+  }
+  return record;
+}
+
+function text(records: number): string {
+  return Array.from({ length: records }, (_, i) => lineOf(1 + i)).join('');
+}
+
+describe('the format of the log', () => {
+  it('gives back every index entry, and finds every changed byte', () => {
+    const entry = fc.record({
+      baseSeq: seq,
+      offsetBytes: seq,
+      lengthBytes: u32,
+      recordCount: u32,
+      receivedMs: fc.double({ noNaN: true }),
+      crc: u32,
+    });
+    const bytes = Buffer.alloc(3 * INDEX_ENTRY_BYTES, 0xee);
+    fc.assert(
+      fc.property(
+        entry,
+        fc.nat(INDEX_ENTRY_BYTES - 1),
+        fc.integer({ min: 1, max: 255 }),
+        (some, at, flip) => {
+          encodeIndexEntry(some, bytes, INDEX_ENTRY_BYTES);
+          assert.deepEqual(decodeIndexEntry(bytes, INDEX_ENTRY_BYTES), some);
+          bytes[INDEX_ENTRY_BYTES + at]! ^= flip;
+          assert.equal(decodeIndexEntry(bytes, INDEX_ENTRY_BYTES), undefined);
+        },
+      ),
+      { seed: SEED, numRuns: 500 },
+    );
+    assert.equal(bytes[INDEX_ENTRY_BYTES - 1], 0xee);
+    assert.equal(bytes[2 * INDEX_ENTRY_BYTES], 0xee);
+    assert.equal(decodeIndexEntry(Buffer.alloc(INDEX_ENTRY_BYTES), 0), undefined, 'zeros are no entry');
+    assert.equal(decodeIndexEntry(bytes, bytes.length - 1), undefined);
+  });
+
+  it('gives back the number of an index, and knows what is no index', () => {
+    for (const firstSeq of [1, 2 ** 32, Number.MAX_SAFE_INTEGER]) {
+      const header = encodeIndexHeader(firstSeq, 5);
+      assert.equal(header.length, INDEX_HEADER_BYTES);
+      assert.equal(header.toString('latin1', 0, 4), 'HBIX');
+      assert.equal(decodeIndexHeader(header), firstSeq);
+      assert.equal(decodeIndexHeader(header.subarray(0, INDEX_HEADER_BYTES - 1)), undefined);
+      for (const at of [0, 3, 4, 6]) {
+        const changed = Buffer.from(header);
+        changed[at]! ^= 1;
+        assert.equal(decodeIndexHeader(changed), undefined, `byte ${at}`);
+      }
+    }
+  });
+
+  it('names segments so that their order is that of their numbers', () => {
+    assert.equal(segmentName(1), '00000000000000000001');
+    for (const number of [1, 99, 2 ** 32, Number.MAX_SAFE_INTEGER])
+      assert.equal(parseSegmentName(`${segmentName(number)}.ndjson`), number);
+    const others = [
+      '1.ndjson',
+      `${segmentName(1)}.idx`,
+      `${segmentName(1)}.ndjson~`,
+      `x${segmentName(1)}.ndjson`,
+    ];
+    for (const name of [...others, '99999999999999999999.ndjson', '0000000000000000000a.ndjson'])
+      assert.equal(parseSegmentName(name), undefined, name);
+  });
+});
+
+for (const mode of ['portable', 'native'] as const) {
+  describe(`the segment writer, ${mode}`, { skip: skipped(mode) }, () => {
+    const addon = mode === 'native' ? loadAddon() : undefined;
+
+    it('writes every line under its number, in segments of the size asked for, with indexes that are right', (t) => {
+      const folder = join(temporaryFolder(t), 'deep', 'log');
+      const writer = new SegmentWriter(folder, 1_500, addon);
+      assert.equal(writer.nextSeq, 1);
+      // More batches than the writer collects index entries for.
+      const next = write(writer, 300);
+      assert.equal(writer.nextSeq, next);
+      writer.close();
+      const log = checkLog(folder);
+      assert.equal(log.text, text(next - 1));
+      assert.equal(log.nextSeq, next);
+      assert.equal(log.segments, writer.segmentCount);
+      const sizes = dataFiles(folder).map((file) => statSync(join(folder, file)).size);
+      for (const size of sizes.slice(0, -1)) assert.ok(size >= 1_500 && size < 1_500 + 200, `${size} bytes`);
+      assert.ok(sizes.length > 10);
+    });
+
+    it('keeps what the index says of a batch: when it came, how much it was', (t) => {
+      const folder = temporaryFolder(t);
+      const writer = new SegmentWriter(folder, 1 << 20, addon);
+      write(writer, 100);
+      writer.flushIndex();
+      const { entries } = readIndex(readFileSync(join(folder, `${segmentName(1)}.idx`)));
+      assert.equal(entries.length, 100);
+      assert.deepEqual(
+        entries.map(({ receivedMs, recordCount }) => [receivedMs, recordCount]),
+        entries.map((_, i) => [1_000 + i, 1 + (i % 4)]),
+      );
+      writer.close();
+    });
+
+    it('goes on after every restart where it stopped', (t) => {
+      const folder = temporaryFolder(t);
+      let next = 1;
+      for (let start = 0; start < 6; start++) {
+        const writer = new SegmentWriter(folder, 700, addon);
+        assert.deepEqual(
+          { ...writer.recovered },
+          { nextSeq: next, segments: dataFiles(folder).length, tornBytes: 0, reindexedRecords: 0 },
+        );
+        next = write(writer, start * 7, next);
+        writer.close();
+        assert.equal(writer.segmentCount, dataFiles(folder).length);
+        assert.equal(checkLog(folder).text, text(next - 1));
+      }
+    });
+
+    it('that was not closed loses nothing that was appended', (t) => {
+      const folder = temporaryFolder(t);
+      const writer = new SegmentWriter(folder, 1 << 20, addon);
+      const next = write(writer, 70);
+      // 64 entries were written when the 65th came, the rest is only in memory: as when the process is killed.
+      const recovered = recoverLog(folder);
+      assert.equal(recovered.nextSeq, next);
+      assert.equal(recovered.tornBytes, 0);
+      assert.ok(recovered.reindexedRecords > 0);
+      assert.equal(checkLog(folder).text, text(next - 1));
+      writer.close();
+    });
+  });
+}
+
+describe('a write that fails', {
+  skip: existsSync('/dev/full') ? false : 'no /dev/full on this system',
+}, () => {
+  it('changes nothing, and the same call works when there is room', (t) => {
+    const folder = temporaryFolder(t);
+    const full = (name: string) => symlinkSync('/dev/full', join(folder, name));
+    const isFull = (error: unknown) => isDiskFull(error);
+    const writer = new SegmentWriter(folder, 300, undefined);
+    full(`${segmentName(1)}.idx`);
+    for (let attempt = 0; attempt < 3; attempt++) {
+      assert.throws(() => writer.append(linesOf(1, 2), 2, 1), isFull);
+      assert.deepEqual([writer.nextSeq, writer.segmentCount], [1, 0]);
+    }
+    rmSync(join(folder, `${segmentName(1)}.idx`));
+    let next = write(writer, 8);
+    // The next segment finds no room for its index either; until then nothing was lost.
+    while (statSync(join(folder, dataFiles(folder).at(-1)!)).size < 300) next = write(writer, 1, next);
+    full(`${segmentName(next)}.idx`);
+    assert.throws(() => writer.append(linesOf(next, 1), 1, 1), isFull);
+    assert.equal(writer.nextSeq, next);
+    rmSync(join(folder, `${segmentName(next)}.idx`));
+    next = write(writer, 3, next);
+    writer.close();
+    assert.equal(checkLog(folder).text, text(next - 1));
+  });
+
+  it('is told from one that will never work', () => {
+    assert.ok(isDiskFull(Object.assign(new Error(), { code: 'ENOSPC' })));
+    assert.ok(isDiskFull(Object.assign(new Error(), { code: 'EDQUOT' })));
+    assert.ok(!isDiskFull(Object.assign(new Error(), { code: 'EIO' })));
+    assert.ok(!isDiskFull(new Error('ENOSPC')));
+  });
+});
+
+describe('recovery', () => {
+  const RECORDS = 12;
+
+  /** Two segments; the second is the one that may be torn. Its files, and the number it starts with. */
+  function twoSegments(folder: string) {
+    const writer = new SegmentWriter(folder, 100, undefined);
+    const first = write(writer, 4);
+    writer.close();
+    const second = new SegmentWriter(folder, 1 << 20, undefined);
+    const next = write(second, 6, first);
+    second.close();
+    const name = dataFiles(folder).find((file) => Number(file.slice(0, 20)) === first)!;
+    const data = join(folder, name);
+    const index = data.replace('.ndjson', '.idx');
+    assert.equal(next - first, 1 + 2 + 3 + 4 + 1 + 2);
+    return { first, next, data, index, dataBytes: readFileSync(data), indexBytes: readFileSync(index) };
+  }
+
+  /** After recovery: whole lines are all there under their numbers, the index is right, and all can be written on. */
+  function checkRecovered(folder: string, whole: Buffer, first: number, data: string): void {
+    const lines = whole.subarray(0, whole.lastIndexOf(10) + 1);
+    const records = lines.filter((byte) => byte === 10).length;
+    const recovered = recoverLog(folder);
+    assert.equal(recovered.nextSeq, first + records);
+    assert.equal(recovered.tornBytes, whole.length - lines.length);
+    assert.deepEqual(readFileSync(data), lines);
+    assert.equal(checkLog(folder).text, text(first - 1 + records));
+    assert.deepEqual(
+      recoverLog(folder),
+      { ...recovered, tornBytes: 0, reindexedRecords: 0 },
+      'a second time',
+    );
+  }
+
+  it('of an empty folder starts at 1', (t) => {
+    const folder = temporaryFolder(t);
+    writeFileSync(join(folder, 'notes.txt'), 'not a segment');
+    writeFileSync(join(folder, '7.ndjson'), 'nor this\n');
+    assert.deepEqual(recoverLog(folder), { nextSeq: 1, segments: 0, tornBytes: 0, reindexedRecords: 0 });
+  });
+
+  it('of data cut off anywhere keeps every whole line under its number', (t) => {
+    const folder = temporaryFolder(t);
+    const { first, data, index, dataBytes, indexBytes } = twoSegments(folder);
+    const known = readIndex(indexBytes).entries;
+    for (let length = dataBytes.length; length >= 0; length--) {
+      writeFileSync(data, dataBytes.subarray(0, length));
+      writeFileSync(index, indexBytes);
+      checkRecovered(folder, dataBytes.subarray(0, length), first, data);
+      // Batches that are still whole keep their entries as they were.
+      const entries = readIndex(readFileSync(index)).entries;
+      const kept = known.filter((entry) => entry.offsetBytes + entry.lengthBytes <= length);
+      assert.deepEqual(entries.slice(0, kept.length), kept);
+    }
+  });
+
+  it('of an index cut off anywhere makes it again from the data', (t) => {
+    const folder = temporaryFolder(t);
+    const { first, data, index, dataBytes, indexBytes } = twoSegments(folder);
+    for (let length = 0; length <= indexBytes.length; length++) {
+      writeFileSync(index, indexBytes.subarray(0, length));
+      checkRecovered(folder, dataBytes, first, data);
+    }
+    rmSync(index);
+    checkRecovered(folder, dataBytes, first, data);
+  });
+
+  it('of an index with any byte changed loses nothing', (t) => {
+    const folder = temporaryFolder(t);
+    const { first, data, index, dataBytes, indexBytes } = twoSegments(folder);
+    for (let at = 0; at < indexBytes.length; at += 3) {
+      const changed = Buffer.from(indexBytes);
+      changed[at]! ^= 0x11;
+      writeFileSync(index, changed);
+      checkRecovered(folder, dataBytes, first, data);
+    }
+  });
+
+  it('of both cut off, at random, keeps every whole line', (t) => {
+    const folder = temporaryFolder(t);
+    const { first, data, index, dataBytes, indexBytes } = twoSegments(folder);
+    const random = seeded(SEED);
+    for (let run = 0; run < 150; run++) {
+      const length = Math.floor(random() * (dataBytes.length + 1));
+      writeFileSync(data, dataBytes.subarray(0, length));
+      writeFileSync(index, indexBytes.subarray(0, Math.floor(random() * (indexBytes.length + 1))));
+      checkRecovered(folder, dataBytes.subarray(0, length), first, data);
+    }
+  });
+
+  it('of data whose last bytes never reached the disk cuts them, however many batches they were', (t) => {
+    const folder = temporaryFolder(t);
+    const { first, data, index, dataBytes, indexBytes } = twoSegments(folder);
+    const { entries } = readIndex(indexBytes);
+    for (const lost of [1, 2, 3, entries.length]) {
+      const from = entries.at(-lost)!.offsetBytes;
+      const holed = Buffer.from(dataBytes);
+      holed.fill(0, from);
+      writeFileSync(data, holed);
+      writeFileSync(index, indexBytes);
+      const recovered = recoverLog(folder);
+      assert.equal(recovered.nextSeq, entries.at(-lost)!.baseSeq, `${lost} batches of zeros`);
+      assert.deepEqual(readFileSync(data), dataBytes.subarray(0, from));
+      assert.equal(checkLog(folder).text, text(recovered.nextSeq - 1));
+      assert.equal(recovered.nextSeq > first, lost < entries.length);
+    }
+  });
+
+  it('takes up lines that came behind the index, and writes on behind them', (t) => {
+    const folder = temporaryFolder(t);
+    const { next, data, dataBytes } = twoSegments(folder);
+    const more = linesOf(next, 3);
+    writeFileSync(data, Buffer.concat([dataBytes, more, Buffer.from('{"torn":')]));
+    const writer = new SegmentWriter(folder, 1 << 20, undefined);
+    assert.deepEqual(
+      { ...writer.recovered },
+      { nextSeq: next + 3, segments: 2, tornBytes: 8, reindexedRecords: 3 },
+    );
+    const end = write(writer, 2, next + 3);
+    writer.close();
+    const log = checkLog(folder);
+    assert.equal(log.text, text(end - 1));
+    assert.deepEqual([log.nextSeq, log.segments], [end, 3]);
+  });
+
+  it('reads lines longer than its chunks', (t) => {
+    const folder = temporaryFolder(t);
+    const writer = new SegmentWriter(folder, 1 << 30, undefined);
+    const long = (length: number) => Buffer.from(`{"s":"${'x'.repeat(length)}"}\n`);
+    const lines = [long(10), long(3 << 20), long(1 << 20), long(5)];
+    for (const line of lines) writer.append(line, 1, 1);
+    writer.close();
+    rmSync(join(folder, `${segmentName(1)}.idx`));
+    truncateSync(join(folder, `${segmentName(1)}.ndjson`), Buffer.concat(lines).length - 1);
+    const recovered = recoverLog(folder);
+    assert.deepEqual([recovered.nextSeq, recovered.tornBytes], [4, lines[3]!.length - 1]);
+    assert.equal(checkLog(folder).nextSeq, 4);
+  });
+
+  it('counts a segment once that never got a record', (t) => {
+    const folder = temporaryFolder(t);
+    const first = new SegmentWriter(folder, 1 << 20, undefined);
+    write(first, 2);
+    first.close();
+    const second = new SegmentWriter(folder, 1 << 20, undefined);
+    write(second, 2);
+    second.close();
+    truncateSync(join(folder, `${segmentName(4)}.ndjson`), 5);
+    const third = new SegmentWriter(folder, 1 << 20, undefined);
+    assert.equal(third.nextSeq, 4);
+    const end = write(third, 2);
+    third.close();
+    assert.equal(third.segmentCount, dataFiles(folder).length);
+    assert.equal(checkLog(folder).text, text(end - 1));
+    assert.ok(end <= RECORDS);
+  });
+});
+
+describe('the dead-letter log', () => {
+  const letter = (number: number) => Buffer.from(`{"letter":${number},"pad":"${'-'.repeat(number % 30)}"}\n`);
+  const files = (folder: string) =>
+    ['dead-letters.1.ndjson', 'dead-letters.ndjson']
+      .map((name) => join(folder, name))
+      .filter((file) => existsSync(file));
+
+  it('keeps the newest letters, in order, whole, and no more bytes than it may', (t) => {
+    const folder = join(temporaryFolder(t), 'dead-letters');
+    const maxBytes = 2_000;
+    let log = new DeadLetterLog(folder, maxBytes);
+    for (let number = 0; number < 400; number++) {
+      log.append(letter(number));
+      if (number % 57 === 56) {
+        log.close();
+        log = new DeadLetterLog(folder, maxBytes);
+      }
+      const kept = files(folder).map((file) => readFileSync(file, 'utf8'));
+      assert.ok(kept.join('').length <= maxBytes, `${kept.join('').length} bytes`);
+      const letters = kept.join('').split('\n').slice(0, -1);
+      const first = number + 1 - letters.length;
+      assert.deepEqual(
+        letters,
+        Array.from({ length: letters.length }, (_, i) =>
+          letter(first + i)
+            .toString()
+            .trim(),
+        ),
+      );
+      assert.ok(number < 10 || letters.length >= 10, 'too little is kept');
+    }
+    log.close();
+  });
+
+  it('keeps a letter that is larger than half of what it may hold', (t) => {
+    const folder = temporaryFolder(t);
+    const log = new DeadLetterLog(folder, 100);
+    const large = Buffer.from(`"${'x'.repeat(200)}"\n`);
+    log.append(letter(1));
+    log.append(large);
+    log.append(letter(2));
+    log.close();
+    assert.deepEqual(
+      files(folder).map((file) => readFileSync(file, 'utf8')),
+      [large.toString(), letter(2).toString()],
+    );
+  });
+});
