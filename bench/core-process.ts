@@ -95,7 +95,7 @@ export async function startCore(options: CoreOptions): Promise<Core> {
     Object.entries(process.env).filter(([name]) => !name.startsWith('HONEYBEE_')),
   );
   // The flag is that of `npm start` and of the installed command.
-  const child = spawn(process.execPath, ['--max-semi-space-size=2', entry, '--config', configFile], {
+  const child = spawn(process.execPath, ['--max-semi-space-size=1', entry, '--config', configFile], {
     cwd: dir,
     env,
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=2
+#!/usr/bin/env -S node --max-semi-space-size=1
 /**
  * The entry of honeybee-core. It does one thing before anything else is loaded: it keeps the heaps of all threads
  * small. V8 doubles a thread's young generation when much of it survives, as it does while modules load, and rarely

@@ -20,6 +20,9 @@ export const LIMITS = {
   frameBytes: 1 * MiB,
   frameBytesMin: 1 * KiB,
   frameBytesMax: 16 * MiB,
+  /** What a record may be longer than the frame it is made of: the documented form of a compiled event, a `pot_type`
+   *  of 255 escaped characters, the newline. */
+  recordGrowthBytes: 4 * KiB,
   /** A shard's data ring; must hold two largest frames, or a frame could never find a contiguous place. */
   ringBytes: 8 * MiB,
   ringBytesMin: 1 * MiB,
@@ -64,7 +67,7 @@ export const LIMITS = {
   consumerMessageBytes: 64 * KiB,
   /** Young generation of a worker's heap, in MiB. What the data plane allocates dies at once, so a small one costs
    *  nothing, stays in the cache, and saves up to 48 MiB of memory per thread. */
-  workerYoungGenerationMiB: 4,
+  workerYoungGenerationMiB: 2,
   /** A request on 9002. */
   restBodyBytes: 256 * KiB,
 } as const;

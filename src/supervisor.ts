@@ -53,6 +53,7 @@ export class ShardSupervisor {
   readonly #slots: Slot[] = [];
   #running: number[] = [];
   #stopping = false;
+  #closed = false;
   #onDrained: (() => void) | undefined;
 
   constructor(
@@ -135,6 +136,7 @@ export class ShardSupervisor {
 
   async close(): Promise<void> {
     this.#stopping = true;
+    this.#closed = true;
     this.abandonRings();
     await this.#pool.destroy();
   }
@@ -202,7 +204,8 @@ export class ShardSupervisor {
   }
 
   #died(slot: Slot, error: unknown): void {
-    if (slot.state === 'drained' || slot.state === 'dead') return;
+    // A thread that close() ends has not died.
+    if (this.#closed || slot.state === 'drained' || slot.state === 'dead') return;
     slot.state = 'dead';
     this.#running = this.#running.filter((number) => number !== slot.number);
     // What a dead shard said last still counts: which descriptors it took over, which sessions had ended.

@@ -25,18 +25,22 @@ async function run(file: string | undefined, flags: Readonly<Record<string, stri
   const logger = createLogger({ level, folder, forceColor: force_color, thread: 'main' });
   logger.info({ version, node: process.version, config: path, created }, 'honeybee-core starts');
   for (const note of notes) logger.warn({ note }, 'configuration');
-  const core = await start(() => Core.start(config, version, logger), logger);
-  let signals = 0;
+  let running: Core | undefined;
+  let told: NodeJS.Signals | undefined;
   const onSignal = (signal: NodeJS.Signals) => {
-    signals++;
-    if (signals > 1) {
+    if (told !== undefined) {
       logger.fatal({ signal }, 'second signal: ending at once');
       process.kill(process.pid, 'SIGKILL');
     }
-    void core.stop(signal);
+    told = signal;
+    void running?.stop(signal);
   };
+  // Before the start, so that whoever stops Core the moment it says that it is ready finds it listening.
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
+  const core = await start(() => Core.start(config, version, logger), logger);
+  running = core;
+  if (told !== undefined) void core.stop(told);
   // What reaches this is a fault of ours on the main thread. The aggregator must be closed before the process ends.
   process.on('uncaughtException', (error) => {
     logger.fatal({ err: error }, 'uncaught exception on the main thread, Core ends');

@@ -57,11 +57,12 @@ function* portConflicts({ server, proxy }: Config): Iterable<Conflict> {
 }
 
 function* sizeConflicts({ ingest, stream }: Config): Iterable<Conflict> {
-  if (ingest.max_frame_bytes * 2 > ingest.ring_bytes) {
+  const longestFrame = ingest.ring_bytes / 2 - LIMITS.recordGrowthBytes;
+  if (ingest.max_frame_bytes > longestFrame) {
     yield {
       settings: ['ingest.max_frame_bytes', 'ingest.ring_bytes'],
       reason: 'a ring must hold two longest frames',
-      allowed: `max_frame_bytes up to ${ingest.ring_bytes / 2} with this ring_bytes`,
+      allowed: `max_frame_bytes up to ${longestFrame} with this ring_bytes`,
     };
   }
   if (stream.consumer_buffer_bytes < ingest.max_frame_bytes + LIMITS.batchBytes) {

@@ -154,7 +154,7 @@ export const SETTINGS = [
     max: LIMITS.frameBytesMax,
     unit: 'bytes',
     summary: 'longest frame that is accepted',
-    example: 4 * MiB,
+    example: 2 * MiB,
   },
   {
     section: 'ingest',

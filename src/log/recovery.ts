@@ -55,10 +55,11 @@ export function recoverLog(folder: string): RecoveredLog {
     const entries = readIndex(`${base}.idx`, last).filter(
       (entry) => entry.offsetBytes + entry.lengthBytes <= size,
     );
-    // The newest batch is the one whose bytes may not have reached the disk.
-    const newest = entries.at(-1);
-    if (newest !== undefined && checksum(data, newest.offsetBytes, newest.lengthBytes) !== newest.crc)
+    // The newest batches are those whose bytes may not have reached the disk.
+    for (let newest = entries.at(-1); newest !== undefined; newest = entries.at(-1)) {
+      if (checksum(data, newest.offsetBytes, newest.lengthBytes) === newest.crc) break;
       entries.pop();
+    }
     const known = entries.at(-1);
     const knownBytes = known === undefined ? 0 : known.offsetBytes + known.lengthBytes;
     const knownSeq = known === undefined ? last : known.baseSeq + known.recordCount;
@@ -76,7 +77,8 @@ export function recoverLog(folder: string): RecoveredLog {
     writeIndex(`${base}.idx`, last, entries);
     return {
       nextSeq: seq,
-      segments: firstSeqs.length,
+      // One without a record is opened again, under the same name.
+      segments: firstSeqs.length - (seq === last ? 1 : 0),
       tornBytes: size - end,
       reindexedRecords: seq - knownSeq,
     };
@@ -112,7 +114,10 @@ function writeIndex(file: string, firstSeq: number, entries: readonly IndexEntry
   entries.forEach((entry, i) => {
     encodeIndexEntry(entry, bytes, i * INDEX_ENTRY_BYTES);
   });
-  writeFileSync(file, Buffer.concat([encodeIndexHeader(firstSeq, Date.now()), bytes]), { flush: true });
+  writeFileSync(file, Buffer.concat([encodeIndexHeader(firstSeq, Date.now()), bytes]), {
+    flush: true,
+    mode: 0o640,
+  });
 }
 
 function checksum(file: number, offsetBytes: number, lengthBytes: number): number {

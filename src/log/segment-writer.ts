@@ -112,12 +112,12 @@ export class SegmentWriter {
     try {
       index = openSync(`${base}.idx`, 'w', 0o640);
       writeWhole(index, encodeIndexHeader(this.nextSeq, Date.now()), 0);
+      this.#syncFolder();
     } catch (error) {
       closeSync(data);
       if (index !== undefined) closeSync(index);
       throw error;
     }
-    this.#syncFolder();
     this.segmentCount++;
     return {
       data,

@@ -8,6 +8,9 @@
 #include <cstring>
 #include <fcntl.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "crc32.h"
 #include "scanner.h"
@@ -230,7 +233,17 @@ napi_value kernel(napi_env env, napi_callback_info) {
   return result;
 }
 
+// What was buffered for a slow consumer goes back to the system when it is freed. Left alone, glibc raises this threshold
+// to 32 MiB the first time such a buffer is freed, and keeps the next ones.
+void bound_allocator() {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, 1024 * 1024);
+  mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
+#endif
+}
+
 napi_value init(napi_env env, napi_value exports) {
+  bound_allocator();
   const struct {
     const char *name;
     napi_callback function;

@@ -26,6 +26,8 @@ const LISTEN_EXCLUSIVE = (uws as unknown as Record<'LIBUS_LISTEN_EXCLUSIVE_PORT'
 
 /** uWebSockets.js collects what is sent inside cork() in 16 KiB; beyond it every send is a system call of its own. */
 const CORK_BYTES = 15 * 1024;
+/** For the last close frame to leave, before the app is closed. */
+const CLOSE_LINGER_MS = 20;
 /** WebSocket header of a server's message below 64 KiB. */
 const HEADER_BYTES = 4;
 
@@ -33,10 +35,11 @@ interface ConsumerData {
   readonly batch: boolean;
 }
 
+/** live --leave()--> leaving: nothing more is queued; the goodbye goes out once all that was queued has. */
 interface Consumer {
   readonly socket: WebSocket<ConsumerData>;
   readonly batch: boolean;
-  state: 'live' | 'leaving';
+  goodbye: { readonly code: number; readonly reason: string } | undefined;
 }
 
 export interface ConsumerLimits {
@@ -72,6 +75,7 @@ export class Consumers {
         context: Parameters<HttpResponse['upgrade']>[4],
       ) => this.#upgrade(response, request, context),
       open: (socket: WebSocket<ConsumerData>) => this.#opened(socket),
+      drain: (socket: WebSocket<ConsumerData>) => this.#sayGoodbye(this.#consumers.get(socket)),
       close: (socket: WebSocket<ConsumerData>) => this.#closed(socket),
     };
     this.#app.ws<ConsumerData>('/', behavior);
@@ -119,7 +123,7 @@ export class Consumers {
   publish(lines: Uint8Array, records: number): void {
     let ends = -1;
     for (const consumer of this.#consumers.values()) {
-      if (consumer.state !== 'live') continue;
+      if (consumer.goodbye !== undefined) continue;
       const bufferedBytes = consumer.socket.getBufferedAmount();
       if (bufferedBytes + lines.length > this.#limits.bufferBytes && bufferedBytes > 0) {
         this.#cutOff(consumer, bufferedBytes);
@@ -146,9 +150,9 @@ export class Consumers {
     this.#stopListening();
     this.#onEmpty = done;
     for (const consumer of [...this.#consumers.values()]) {
-      if (consumer.state === 'live') this.#leave(consumer, GOING_AWAY, 'Core is stopping');
+      if (consumer.goodbye === undefined) this.#leave(consumer, GOING_AWAY, 'Core is stopping');
     }
-    if (this.#consumers.size === 0) done();
+    this.#checkEmpty();
   }
 
   /** Ends everything at once. The thread may only end after this. */
@@ -181,7 +185,7 @@ export class Consumers {
   }
 
   #opened(socket: WebSocket<ConsumerData>): void {
-    this.#consumers.set(socket, { socket, batch: socket.getUserData().batch, state: 'live' });
+    this.#consumers.set(socket, { socket, batch: socket.getUserData().batch, goodbye: undefined });
     this.#counters[AGGREGATOR.consumers_total]!++;
     this.#counters[AGGREGATOR.consumers_open] = this.#consumers.size;
   }
@@ -189,7 +193,14 @@ export class Consumers {
   #closed(socket: WebSocket<ConsumerData>): void {
     this.#consumers.delete(socket);
     this.#counters[AGGREGATOR.consumers_open] = this.#consumers.size;
-    if (this.#consumers.size === 0) this.#onEmpty?.();
+    this.#checkEmpty();
+  }
+
+  #checkEmpty(): void {
+    if (this.#consumers.size > 0 || this.#onEmpty === undefined) return;
+    // uWebSockets.js reports a close before the close frame is out; whoever closes the app now would take it along.
+    setTimeout(this.#onEmpty, CLOSE_LINGER_MS);
+    this.#onEmpty = undefined;
   }
 
   #cutOff(consumer: Consumer, bufferedBytes: number): void {
@@ -198,12 +209,17 @@ export class Consumers {
   }
 
   #leave(consumer: Consumer, code: number, reason: string): void {
-    consumer.state = 'leaving';
-    consumer.socket.end(code, reason);
     const { socket } = consumer;
+    consumer.goodbye = { code, reason };
+    this.#sayGoodbye(consumer);
     setTimeout(() => {
       if (this.#consumers.has(socket)) socket.close();
     }, LIMITS.consumerCloseGraceMs).unref();
+  }
+
+  #sayGoodbye(consumer: Consumer | undefined): void {
+    if (consumer?.goodbye === undefined || consumer.socket.getBufferedAmount() > 0) return;
+    consumer.socket.end(consumer.goodbye.code, consumer.goodbye.reason);
   }
 
   #findEnds(lines: Uint8Array, records: number): number {
