@@ -6,10 +6,11 @@ import { fileURLToPath } from 'node:url';
 
 const src = fileURLToPath(new URL('../src', import.meta.url));
 
-const BASE = ['errors', 'limits'];
+const BASE = ['errors', 'folders', 'limits'];
 const MAY_IMPORT = {
   errors: [],
   limits: [],
+  folders: [],
   config: [...BASE],
   memory: [...BASE],
   protocol: [...BASE],

@@ -480,15 +480,15 @@ describe('combinations that cannot work', () => {
   });
 
   test('sizes and times', () => {
-    assert.deepEqual(problems('[ingest]\nmax_frame_bytes = 4194305\nunknown_after_seconds = 300\n'), [
-      'FILE:2: ingest.max_frame_bytes = 4194305 with ingest.ring_bytes = 8388608 (default): a ring must hold two longest frames; allowed: max_frame_bytes up to 4194304 with this ring_bytes',
+    assert.deepEqual(problems('[ingest]\nmax_frame_bytes = 4190209\nunknown_after_seconds = 300\n'), [
+      'FILE:2: ingest.max_frame_bytes = 4190209 with ingest.ring_bytes = 8388608 (default): a ring must hold two longest frames; allowed: max_frame_bytes up to 4190208 with this ring_bytes',
       'FILE:3: ingest.unknown_after_seconds = 300 with ingest.close_after_seconds = 300 (default): a node would be disconnected before it reads Unknown; allowed: unknown_after_seconds below close_after_seconds',
     ]);
-    assert.deepEqual(problems('[ingest]\nmax_frame_bytes = 4194304\n'), []);
+    assert.deepEqual(problems('[ingest]\nmax_frame_bytes = 4190208\n'), []);
     assert.deepEqual(
-      problems('[stream]\nconsumer_buffer_bytes = 4194304\n[ingest]\nmax_frame_bytes = 4194304\n'),
+      problems('[stream]\nconsumer_buffer_bytes = 4194304\n[ingest]\nmax_frame_bytes = 4190208\n'),
       [
-        'FILE:4: ingest.max_frame_bytes = 4194304 with stream.consumer_buffer_bytes = 4194304 (FILE:2): a consumer must be able to take a longest frame behind a batch; allowed: consumer_buffer_bytes from 5242880 with this max_frame_bytes',
+        'FILE:4: ingest.max_frame_bytes = 4190208 with stream.consumer_buffer_bytes = 4194304 (FILE:2): a consumer must be able to take a longest frame behind a batch; allowed: consumer_buffer_bytes from 5238784 with this max_frame_bytes',
       ],
     );
   });

@@ -75,11 +75,11 @@ export function temporaryFolder(cleanup: Cleanup): string {
 
 /** This process's environment without anybody's settings. */
 export function cleanEnvironment(extra: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
-  const kept = Object.entries(process.env).filter(
-    // The coverage and test runner's variables would make a child believe that it is a test file.
-    ([name]) =>
-      (!name.startsWith('HONEYBEE_') || name === 'HONEYBEE_INGEST_MODE') && name !== 'NODE_TEST_CONTEXT',
-  );
+  const kept = Object.entries(process.env).filter(([name, value]) => {
+    if (name.startsWith('HONEYBEE_')) return name === 'HONEYBEE_INGEST_MODE' && value !== '';
+    // The test runner's own would make a child believe that it is a test file.
+    return name !== 'NODE_TEST_CONTEXT';
+  });
   return { ...Object.fromEntries(kept), ...extra };
 }
 
@@ -149,19 +149,16 @@ export class CoreProcess {
   }
 
   async ready(): Promise<LogLine> {
-    const line = await this.#orExit('Core is ready', this.line('ready'));
+    const line = await this.line('ready');
     this.#ports = line as unknown as Ports;
     return line;
   }
 
   /** The first log line, past or future, with this message and these fields. */
   line(msg: string, fields: Readonly<Record<string, unknown>> = {}): Promise<LogLine> {
-    return this.#within(
-      `log line "${msg}" ${JSON.stringify(fields)}`,
-      this.lines.first(
-        (line) => line.msg === msg && Object.entries(fields).every(([name, value]) => line[name] === value),
-      ),
-    );
+    const matches = (line: LogLine) =>
+      line.msg === msg && Object.entries(fields).every(([name, value]) => line[name] === value);
+    return this.#orExit(`log line "${msg}" ${JSON.stringify(fields)}`, this.lines.first(matches));
   }
 
   signal(signal: NodeJS.Signals): void {
@@ -223,14 +220,10 @@ export class CoreProcess {
   }
 
   /** What is waited for, unless Core ends first. */
-  async #orExit<T>(what: string, promise: Promise<T>): Promise<T> {
+  #orExit<T>(what: string, promise: Promise<T>): Promise<T> {
     const ended = this.exited.then((exit) => {
       throw new Error(`Core ended (${JSON.stringify(exit)}) before: ${what}\n${this.story()}`);
     });
-    return this.#within(what, Promise.race([promise, ended]));
-  }
-
-  #within<T>(what: string, promise: Promise<T>): Promise<T> {
-    return within(what, promise, PATIENCE_MS, () => this.story());
+    return within(what, Promise.race([promise, ended]), PATIENCE_MS, () => this.story());
   }
 }

@@ -28,7 +28,11 @@ function nodeCount(): number {
 }
 
 /** All nodes write in turns drawn from the seed, each its next piece. */
-async function play(plans: readonly NodePlan[], clients: readonly NodeClient[], random: Random): Promise<void> {
+async function play(
+  plans: readonly NodePlan[],
+  clients: readonly NodeClient[],
+  random: Random,
+): Promise<void> {
   const next = new Int32Array(plans.length);
   let waiting = plans.map((_, at) => at);
   const acknowledged = plans.map(() => false);
@@ -120,37 +124,45 @@ test('a thousand nodes of all habits, with good, torn, malformed and oversized f
     assert.ok(batches.content.equals(log.content), 'batches');
     assert.equal(events.messageCount, log.lines.length);
     assert.ok(batches.messageCount < log.lines.length / 2, 'batches hold several records');
-    for (const { misshapen, binaryCount } of [events, batches]) assert.deepEqual([misshapen, binaryCount], [0, 0]);
+    for (const { misshapen, binaryCount } of [events, batches])
+      assert.deepEqual([misshapen, binaryCount], [0, 0]);
   });
 
-  await t.test('every bad frame is a dead letter with its code, its node and its bytes, and nothing else is', () => {
-    const byRemote = new Map<string, DeadLetter[]>();
-    for (const letter of letters) byRemote.set(letter.remote, [...(byRemote.get(letter.remote) ?? []), letter]);
-    for (const [at, { identity, refused }] of plans.entries()) {
-      const own = byRemote.get(remotes[at]!) ?? [];
-      assert.deepEqual(
-        // Where a line ends with CR LF, the CR counts as one of its bytes.
-        own.map(({ code, nodeId, frame }) => [code, nodeId, frame.toString('latin1').replace(/\r$/, '')]),
-        refused.map(({ code, registered, bytes }) => [
-          code,
-          registered ? String(identity.id) : null,
-          bytes.subarray(0, 4096).toString('latin1'),
-        ]),
-        identity.name,
-      );
-      for (const [n, { size, frame }] of own.entries()) {
-        const { length } = refused[n]!.bytes;
-        // The end of a frame that is too large may not have come before it was refused.
-        if (length > MAX_FRAME_BYTES) assert.ok(size > MAX_FRAME_BYTES);
-        else assert.equal(size - (frame.at(-1) === 0x0d ? 1 : 0), length);
+  await t.test(
+    'every bad frame is a dead letter with its code, its node and its bytes, and nothing else is',
+    () => {
+      const byRemote = new Map<string, DeadLetter[]>();
+      for (const letter of letters)
+        byRemote.set(letter.remote, [...(byRemote.get(letter.remote) ?? []), letter]);
+      for (const [at, { identity, refused }] of plans.entries()) {
+        const own = byRemote.get(remotes[at]!) ?? [];
+        assert.deepEqual(
+          // Where a line ends with CR LF, the CR counts as one of its bytes.
+          own.map(({ code, nodeId, frame }) => [code, nodeId, frame.toString('latin1').replace(/\r$/, '')]),
+          refused.map(({ code, registered, bytes }) => [
+            code,
+            registered ? String(identity.id) : null,
+            bytes.subarray(0, 4096).toString('latin1'),
+          ]),
+          identity.name,
+        );
+        for (const [n, { size, frame }] of own.entries()) {
+          const { length } = refused[n]!.bytes;
+          // The end of a frame that is too large may not have come before it was refused.
+          if (length > MAX_FRAME_BYTES) assert.ok(size > MAX_FRAME_BYTES);
+          else assert.equal(size - (frame.at(-1) === 0x0d ? 1 : 0), length);
+        }
       }
-    }
-    assert.equal(letters.length, refusals.length);
-  });
+      assert.equal(letters.length, refusals.length);
+    },
+  );
 
   await t.test('REST counts the same, by code, by node and in total', () => {
     const counted = Object.entries(stats.errors).filter(([, value]) => value !== 0);
-    assert.deepEqual(Object.fromEntries(counted), countBy(refusals, ({ code }) => code));
+    assert.deepEqual(
+      Object.fromEntries(counted),
+      countBy(refusals, ({ code }) => code),
+    );
     assert.equal(stats.dead_letters.frames, letters.length);
     let frames = 0;
     for (const { identity, records, refused, events: eventCount, silentFrames, pieces, isCutOff } of plans) {

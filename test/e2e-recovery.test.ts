@@ -51,7 +51,7 @@ async function endUnderLoad(t: TestContext, end: (core: CoreProcess) => Promise<
     settings: { ...DEBUG, 'ingest.shards': 2, 'storage.segment_bytes': SEGMENT_BYTES },
   });
   const stream = await StreamClient.connect(core.ports.proxy_port, 'batch');
-  const nodes = await startLoad(core.ports.node_port, 8);
+  const nodes = await startLoad(t, core.ports.node_port, 8);
   await stream.messages('PotEvent', 20_000);
   await end(core);
   for (const node of nodes) node.dontReconnect();
@@ -66,7 +66,11 @@ async function goOn(t: TestContext, { folder, dataDir, seen }: Unclean): Promise
   assert.ok(before.subarray(0, seen.length).equals(seen), 'everything a consumer saw is in the log');
   const lineCount = splitLines(before).length;
   const core = await CoreProcess.start(t, { folder, settings: { 'storage.segment_bytes': SEGMENT_BYTES } });
-  assert.equal((await core.ready()).next_seq, lineCount + 1, 'the next sequence number follows the last line');
+  assert.equal(
+    (await core.ready()).next_seq,
+    lineCount + 1,
+    'the next sequence number follows the last line',
+  );
   const node = await NodeClient.register(core.ports.node_port, { id: 5n, name: 'after' });
   const stream = await StreamClient.connect(core.ports.proxy_port, 'events');
   await node.send(`${numberedEvent(5n, 1)}\nnonsense\n`);
@@ -134,7 +138,10 @@ test('a dead letter that was torn does not take the next one with it', async (t)
   await other.answer('Error');
   await other.end();
   await second.stop();
-  assert.deepEqual(readDeadLetters(second.dataDir).map(({ node_name }) => node_name), ['first', 'second']);
+  assert.deepEqual(
+    readDeadLetters(second.dataDir).map(({ node_name }) => node_name),
+    ['first', 'second'],
+  );
 });
 
 test('a start without anything to recover says nothing about it', async (t) => {

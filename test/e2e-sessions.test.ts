@@ -46,25 +46,28 @@ test('who a node is', async (t) => {
     ]);
   });
 
-  await t.test('same id, other name, the first one alive: NODE_ALREADY_REGISTERED, then Core closes', async () => {
-    const first = await NodeClient.register(node_port, { id: 20n, name: 'first' });
-    const second = await NodeClient.connect(node_port);
-    await second.send(`${registration({ id: 20n, name: 'second' })}\n`);
-    const ack = JSON.parse(await second.answer('RegistrationAck')).message.RegistrationAck;
-    assert.equal(ack.accepted, false);
-    assert.match(ack.message, /NODE_ALREADY_REGISTERED/);
-    await second.gone();
-    await first.send(`${numberedEvent(20n, 0)}\n`);
-    await first.end();
-    await left(20n);
-    assert.deepEqual(sessionsByNode(stream.lines).get('20'), [
-      { events: [0], reason: 'node closed the connection' },
-    ]);
-    // The first one has gone, so the id is free.
-    const third = await NodeClient.register(node_port, { id: 20n, name: 'third' });
-    await third.end();
-    await left(20n, 2);
-  });
+  await t.test(
+    'same id, other name, the first one alive: NODE_ALREADY_REGISTERED, then Core closes',
+    async () => {
+      const first = await NodeClient.register(node_port, { id: 20n, name: 'first' });
+      const second = await NodeClient.connect(node_port);
+      await second.send(`${registration({ id: 20n, name: 'second' })}\n`);
+      const ack = JSON.parse(await second.answer('RegistrationAck')).message.RegistrationAck;
+      assert.equal(ack.accepted, false);
+      assert.match(ack.message, /NODE_ALREADY_REGISTERED/);
+      await second.gone();
+      await first.send(`${numberedEvent(20n, 0)}\n`);
+      await first.end();
+      await left(20n);
+      assert.deepEqual(sessionsByNode(stream.lines).get('20'), [
+        { events: [0], reason: 'node closed the connection' },
+      ]);
+      // The first one has gone, so the id is free.
+      const third = await NodeClient.register(node_port, { id: 20n, name: 'third' });
+      await third.end();
+      await left(20n, 2);
+    },
+  );
 
   await t.test('two connected nodes may share a name', async () => {
     const both = await Promise.all(
@@ -163,7 +166,11 @@ test('records of a node stay in order while it hops from connection to connectio
         if ((hop + at) % 2 === 0) {
           node.socket.end();
         }
-        await stream.seen(`${next} events of ${id}`, (line) => line.includes(`"PotEvent":{"node_id":${id},`), next);
+        await stream.seen(
+          `${next} events of ${id}`,
+          (line) => line.includes(`"PotEvent":{"node_id":${id},`),
+          next,
+        );
       }
       await before!.end();
     }),

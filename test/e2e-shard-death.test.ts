@@ -68,11 +68,13 @@ test('shards die under load, one after the other', async (t) => {
   const { node_port, backend_port, proxy_port } = core.ports;
   const stream = await StreamClient.connect(proxy_port, 'batch');
   // A node on each shard: the event loop of a thread opens /dev/null with its first socket.
-  const first = await Promise.all([1n, 2n].map((id) => NodeClient.register(node_port, { id, name: `${id}` })));
+  const first = await Promise.all(
+    [1n, 2n].map((id) => NodeClient.register(node_port, { id, name: `${id}` })),
+  );
   await Promise.all(first.map((node) => node.end()));
   await stream.messages('NodeDisconnected', first.length);
   const descriptorsBefore = core.descriptors();
-  const nodes = await startLoad(node_port, NODES);
+  const nodes = await startLoad(t, node_port, NODES);
   let last = await counters(backend_port);
   let deaths = 0;
   for (let kill = 0; kill < KILLS; kill++) {
@@ -131,8 +133,13 @@ test('shards die under load, one after the other', async (t) => {
   await t.test("Core's log says what happened, and nothing else went wrong", () => {
     const died = core.lines.all.filter(({ msg }) => msg === 'shard died');
     assert.equal(died.length, KILLS);
-    const unexpected = core.lines.all.filter(({ level, msg }) => level >= 40 && msg !== 'shard died' && !/portable/.test(msg));
-    assert.deepEqual(unexpected.filter(({ msg }) => msg !== 'connections turned away'), []);
+    const unexpected = core.lines.all.filter(
+      ({ level, msg }) => level >= 40 && msg !== 'shard died' && !/portable/.test(msg),
+    );
+    assert.deepEqual(
+      unexpected.filter(({ msg }) => msg !== 'connections turned away'),
+      [],
+    );
   });
 });
 
@@ -147,7 +154,9 @@ test('a shard dies while connections pour in: none is lost between two threads',
   for (let wave = 0; wave < 3; wave++) {
     const clients = Array.from({ length: 200 }, (_, at) =>
       NodeClient.connect(node_port).then(async (client) => {
-        await client.send(`{"version":2,"message":{"NodeRegistration":{"node_id":${wave * 1000 + at + 1},"node_name":"w${wave}-${at}","address":"a","port":1,"node_type":"Agent"}}}\n`);
+        await client.send(
+          `{"version":2,"message":{"NodeRegistration":{"node_id":${wave * 1000 + at + 1},"node_name":"w${wave}-${at}","address":"a","port":1,"node_type":"Agent"}}}\n`,
+        );
         return client;
       }),
     );

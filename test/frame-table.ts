@@ -151,6 +151,12 @@ const BAD: [string, ErrorCode, string | Buffer][] = [
   ['version 1e999', 'PROTOCOL_VERSION_MISMATCH', '{"version":1e999,"message":"NodeDrop"}'],
   ['version as a string', 'INVALID_MESSAGE_FORMAT', '{"version":"2","message":"NodeDrop"}'],
   ['version twice', 'INVALID_MESSAGE_FORMAT', '{"version":2,"version":2,"message":"NodeDrop"}'],
+  ['event, version twice', 'INVALID_MESSAGE_FORMAT', `{"version":2,${event().slice(1)}`],
+  [
+    'event, message twice',
+    'INVALID_MESSAGE_FORMAT',
+    `${event().slice(0, -1)},"message":${event().slice(event().indexOf('{"PotEvent'))}`,
+  ],
   ['no message', 'INVALID_MESSAGE_FORMAT', '{"version":2}'],
   ['message twice', 'INVALID_MESSAGE_FORMAT', '{"version":2,"message":"NodeDrop","message":"NodeDrop"}'],
   [

@@ -65,7 +65,7 @@ const STREAMS: readonly Stream[] = [
   join('lines, the last one without newline', [FIRST, ...ONE_LINE], '\n', ''),
   join('lines that end with CRLF, empty lines between', [FIRST, ...ONE_LINE], '\r\n\r\n'),
   join('back to back', [FIRST, ...BALANCED], ''),
-  join('with blanks between', [FIRST, ...BALANCED], ' \t '),
+  join('with blanks between', [FIRST, ...BALANCED.slice(0, 20)], ' \t '),
   join('over several lines', [...PRETTY], '\n'),
   join('over several lines, back to back', [...PRETTY], ''),
   {

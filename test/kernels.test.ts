@@ -9,7 +9,7 @@ const NOT_HERE = 77;
 const PROGRAM = fileURLToPath(new URL('kernel-run.js', import.meta.url));
 
 describe('the native scanner', { skip: skipped('native') }, () => {
-  for (const kernel of ['fallback', 'westmere', 'haswell']) {
+  for (const kernel of ['fallback', 'westmere']) {
     it(`agrees with the oracle under the kernel "${kernel}"`, (t) => {
       const { status, stderr } = spawnSync(process.execPath, ['--enable-source-maps', PROGRAM], {
         env: { ...process.env, SIMDJSON_FORCE_IMPLEMENTATION: kernel },

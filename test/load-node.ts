@@ -4,6 +4,7 @@
  */
 import { connect, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
+import { afterwards, type Cleanup } from './core-process.js';
 import { within } from './deadline.js';
 import { type NodeIdentity, numberedEvent, registration } from './node-frames.js';
 
@@ -14,7 +15,8 @@ export interface SentSession {
   sent: number;
 }
 
-type State = 'running' | 'stopping' | 'stopped';
+/** last: no other connection after this one. */
+type State = 'running' | 'last' | 'stopping' | 'stopped';
 
 const RECONNECT_MS = 2;
 
@@ -55,13 +57,19 @@ export class LoadNode {
 
   /** What was begun is sent, then the node closes its connection, and Core, too. */
   stop(): Promise<void> {
-    if (this.#state === 'running') this.#state = 'stopping';
+    if (this.#state !== 'stopped') this.#state = 'stopping';
     return within(`${this.identity.name} has stopped`, this.#ended);
   }
 
-  /** No new connection is made; the one that stands is left to Core. */
+  /** No new connection is made; the one that stands goes on until Core ends it. */
   dontReconnect(): void {
-    this.#state = 'stopping';
+    if (this.#state === 'running') this.#state = 'last';
+  }
+
+  /** Vanishes, for good. */
+  vanish(): void {
+    this.dontReconnect();
+    this.#socket?.destroy();
   }
 
   async #run(): Promise<void> {
@@ -94,7 +102,7 @@ export class LoadNode {
 
   #write(socket: Socket, session: SentSession): void {
     if (socket.destroyed || !socket.writable) return;
-    if (this.#state !== 'running') {
+    if (this.#state === 'stopping') {
       socket.end();
       return;
     }
@@ -109,8 +117,9 @@ export class LoadNode {
   }
 }
 
-/** `count` nodes that are all registered. */
+/** `count` nodes that are all registered; they end with the test, whatever becomes of it. */
 export async function startLoad(
+  cleanup: Cleanup,
   port: number,
   count: number,
   options?: { blockEvents?: number; fillerBytes?: number },
@@ -119,6 +128,9 @@ export async function startLoad(
     { length: count },
     (_, at) => new LoadNode(port, { id: 2n ** 60n + BigInt(at), name: `load ${at}` }, options),
   );
+  afterwards(cleanup, () => {
+    for (const node of nodes) node.vanish();
+  });
   await within(`${count} nodes are registered`, Promise.all(nodes.map(({ registered }) => registered)));
   return nodes;
 }

@@ -12,6 +12,7 @@ import {
   INDEX_HEADER_BYTES,
   type IndexEntry,
 } from '../src/log/format.js';
+import type { SegmentWriter } from '../src/log/segment-writer.js';
 
 /** A folder that is gone when the test is over. */
 export function temporaryFolder(t: TestContext): string {
@@ -27,6 +28,22 @@ export function lineOf(number: number): string {
 
 export function linesOf(first: number, count: number): Buffer {
   return Buffer.from(Array.from({ length: count }, (_, i) => lineOf(first + i)).join(''));
+}
+
+/** Batches of 1, 2, 3, ... records, so that each starts at a number of its own. */
+export function write(writer: SegmentWriter, batches: number, firstRecord = writer.nextSeq): number {
+  let record = firstRecord;
+  for (let batch = 0; batch < batches; batch++) {
+    const count = 1 + (batch % 4);
+    writer.append(linesOf(record, count), count, 1_000 + batch);
+    record += count;
+  }
+  return record;
+}
+
+/** What stands in the log with so many records. */
+export function text(records: number): string {
+  return Array.from({ length: records }, (_, i) => lineOf(1 + i)).join('');
 }
 
 export function dataFiles(folder: string): string[] {

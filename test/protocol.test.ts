@@ -81,7 +81,7 @@ describe('the frame reader and the oracle', () => {
         const key = verdict.kind === 'refused' ? verdict.code : verdict.kind;
         seen.set(key, (seen.get(key) ?? 0) + 1);
       }),
-      { seed: SEED, numRuns: 8_000 },
+      { seed: SEED, numRuns: 6_000 },
     );
     t.diagnostic(`seed ${SEED}: ${JSON.stringify(Object.fromEntries([...seen].sort()))}`);
     // A generator that makes nothing of a kind would prove nothing about it.
@@ -93,7 +93,7 @@ describe('the frame reader and the oracle', () => {
   it('agree on every prefix, every single byte changed and every byte left out of every frame of the table', () => {
     const reader = new FrameReader();
     for (const { name, bytes } of [...GOOD_FRAMES, ...BAD_FRAMES]) {
-      if (bytes.length > 400) continue;
+      if (bytes.length > 250) continue;
       const check = (changed: Buffer, what: string) =>
         assert.deepEqual(
           read(reader, changed),
@@ -241,9 +241,9 @@ describe('events that Core documents', () => {
         assert.ok(verdict.kind === 'potEvent' && verdict.complete && verdict.nodeId === id, text);
         assert.equal(parse(text).pot_id, potIdText);
       }),
-      { seed: SEED + 1, numRuns: 4_000 },
+      { seed: SEED + 1, numRuns: 3_000 },
     );
-    assert.ok(made > 100, `only ${made}`);
+    assert.ok(made > 60, `only ${made}`);
   });
 
   it('carry metadata and message in data, and lose neither', () => {

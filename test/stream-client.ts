@@ -31,6 +31,7 @@ export class StreamClient {
   misshapen = 0;
   readonly #chunks: Buffer[] = [];
   #bytes = 0;
+  #forgets = false;
   #lines: string[] = [];
   #waiters: Waiter[] = [];
 
@@ -55,6 +56,11 @@ export class StreamClient {
     this.closed = new Promise((resolve) => {
       this.socket.on('close', (code, reason) => resolve({ code, reason: reason.toString('utf8') }));
     });
+  }
+
+  /** From now on messages are counted, and nothing else. */
+  forget(): void {
+    this.#forgets = true;
   }
 
   /** All records so far, each ended by a newline: what the log must hold for the same time. */
@@ -126,9 +132,10 @@ export class StreamClient {
     if (isBinary) this.binaryCount++;
     const endsInNewline = data.length > 0 && data[data.length - 1] === 0x0a;
     if (this.form === 'batch' ? !endsInNewline : data.includes(0x0a)) this.misshapen++;
+    this.#bytes += this.form === 'batch' ? data.length : data.length + 1;
+    if (this.#forgets) return;
     const whole = this.form === 'batch' ? data : Buffer.concat([data, Buffer.from('\n')]);
     this.#chunks.push(whole);
-    this.#bytes += whole.length;
     const lines = whole.toString('utf8').split('\n');
     lines.pop();
     for (const line of lines) {

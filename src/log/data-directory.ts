@@ -5,10 +5,12 @@
  * gives it to one process and takes it back when that process is gone, however it went. A lock file with the
  * process id is beside it for people, and for systems (and containers) where the socket does not reach.
  */
-import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { EXIT, FatalError } from '../errors.js';
+import { makeFolder } from '../folders.js';
 
 export interface DataDirectory {
   /** Lets go of it; call it last. */
@@ -20,7 +22,7 @@ export async function holdDataDirectory(dir: string): Promise<DataDirectory> {
   let inode: string;
   const lockFile = join(dir, 'core.lock');
   try {
-    mkdirSync(dir, { recursive: true, mode: 0o750 });
+    makeFolder(dir, 0o750);
     const { dev, ino } = statSync(dir, { bigint: true });
     inode = `${dev}-${ino}`;
   } catch (error) {

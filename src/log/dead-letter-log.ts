@@ -5,19 +5,20 @@
  *   {"time":ISO 8601,"code":"...","reason":"...","node_id":u64|null,"node_name":string|null,"remote":"ip:port",
  *    "size":bytes of the frame,"bytes":"base64 of its first 4 KiB"}
  */
+
 import {
   closeSync,
   constants,
   fdatasyncSync,
   fstatSync,
   ftruncateSync,
-  mkdirSync,
   openSync,
   readSync,
   renameSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { makeFolder } from '../folders.js';
 
 /** The newest first. */
 export const DEAD_LETTER_FILES = ['dead-letters.ndjson', 'dead-letters.1.ndjson'] as const;
@@ -33,7 +34,7 @@ export class DeadLetterLog {
   #sizeBytes: number;
 
   constructor(folder: string, maxBytes: number) {
-    mkdirSync(folder, { recursive: true, mode: 0o750 });
+    makeFolder(folder, 0o750);
     this.#folder = folder;
     this.#generationBytes = Math.floor(maxBytes / 2);
     this.#file = this.#open();

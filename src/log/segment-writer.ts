@@ -5,9 +5,11 @@
  * not be written whole (disk full) leaves the writer where it was: the same call may be made again, and writes over
  * what half of it left behind. Index entries are collected and written in groups: recovery can make them again.
  */
-import { closeSync, fdatasync, fdatasyncSync, fsyncSync, mkdirSync, openSync, writeSync } from 'node:fs';
+
+import { closeSync, fdatasync, fdatasyncSync, fsyncSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
+import { makeFolder } from '../folders.js';
 import type { Addon } from '../native/addon.js';
 import {
   encodeIndexEntry,
@@ -55,7 +57,7 @@ export class SegmentWriter {
   readonly #entry = { baseSeq: 0, offsetBytes: 0, lengthBytes: 0, recordCount: 0, receivedMs: 0, crc: 0 };
 
   constructor(folder: string, segmentBytes: number, addon: Addon | undefined) {
-    mkdirSync(folder, { recursive: true, mode: 0o750 });
+    makeFolder(folder, 0o750);
     this.#folder = folder;
     this.#segmentBytes = segmentBytes;
     this.#addon = addon;

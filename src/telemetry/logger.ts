@@ -7,11 +7,12 @@
  *
  * The file is opened for appending by each thread and never rotated here (logrotate: `copytruncate`).
  */
-import { mkdirSync, openSync } from 'node:fs';
+import { openSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Logger, pino, stdTimeFunctions } from 'pino';
 import type { Config } from '../config/config.js';
 import { EXIT, FatalError } from '../errors.js';
+import { makeFolder } from '../folders.js';
 import { LineWriter, type WriteBytes } from './line-writer.js';
 import { plainLine, prettyPrinter } from './log-line.js';
 
@@ -77,7 +78,7 @@ function writer(fd: number, write: WriteBytes | undefined): LineWriter {
 
 function openFile(folder: string): number {
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder, 0o750);
     return openSync(join(folder, LOG_FILE), 'a', 0o640);
   } catch (error) {
     const reason = (error as NodeJS.ErrnoException).code ?? String(error);
