@@ -206,8 +206,6 @@ export class ShardSupervisor {
   #died(slot: Slot, error: unknown): void {
     // A thread that close() ends has not died.
     if (this.#closed || slot.state === 'drained' || slot.state === 'dead') return;
-    slot.state = 'dead';
-    this.#running = this.#running.filter((number) => number !== slot.number);
     // What a dead shard said last still counts: which descriptors it took over, which sessions had ended.
     for (
       let last = receiveMessageOnPort(slot.port);
@@ -215,6 +213,8 @@ export class ShardSupervisor {
       last = receiveMessageOnPort(slot.port)
     )
       this.#receive(slot, last.message as ShardToMain);
+    slot.state = 'dead';
+    this.#running = this.#running.filter((number) => number !== slot.number);
     slot.port.close();
     this.#stats.retire(slot.number, slot.counters);
     const orphans = [...slot.orphans, ...this.#hooks.onDeath(slot.number)];

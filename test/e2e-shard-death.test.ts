@@ -24,7 +24,7 @@ interface Counters {
 
 async function counters(port: number): Promise<Counters> {
   const { totals, aggregator } = (await get(port, '/api/v1/stats')).json;
-  const { connections_open: _gauge, ...rest } = totals;
+  const { connections_open: _open, heap_used_bytes: _heap, ...rest } = totals;
   const { next_seq, records, bytes_logged, batches } = aggregator;
   return { totals: rest, aggregator: { next_seq, records, bytes_logged, batches } };
 }

@@ -21,7 +21,7 @@ describe('a ring between two threads', () => {
     runs: number,
     ringBytes: number,
     seed: number,
-  ): Promise<{ end: ProducerEnd; sleeps: number }> {
+  ): Promise<{ end: ProducerEnd; sleeps: number; attempts: number }> {
     const memory = createRingMemory(ringBytes);
     const consumer = new RingConsumer(memory);
     const start: ProducerStart = {
@@ -36,6 +36,7 @@ describe('a ring between two threads', () => {
     const random = seeded(seed + 1);
     let expected = 0;
     let sleeps = 0;
+    let attempts = 0;
     let end: ProducerEnd | undefined;
     try {
       await new Promise<void>((resolve, reject) => {
@@ -57,8 +58,9 @@ describe('a ring between two threads', () => {
             consumer.invariants();
           }
           if (expected === runs && end !== undefined) return resolve();
-          if (!consumer.sleep()) setImmediate(drain);
-          else sleeps++;
+          if (consumer.sleep()) sleeps++;
+          else setImmediate(drain);
+          attempts++;
         };
         worker.on('message', (message: 'wake' | ProducerEnd) => {
           try {
@@ -75,7 +77,7 @@ describe('a ring between two threads', () => {
       await worker.terminate();
     }
     assert.equal(consumer.length, 0);
-    return { end: end!, sleeps };
+    return { end: end!, sleeps, attempts };
   }
 
   function checkRun(consumer: RingConsumer, number: number): void {
@@ -102,10 +104,11 @@ describe('a ring between two threads', () => {
   it('moves runs through a ring that is mostly empty, where both sleep all the time', {
     timeout: 30_000,
   }, async (t) => {
-    const { end, sleeps } = await move(20_000, 8 * 1024, SEED + 2);
+    const { end, sleeps, attempts } = await move(20_000, 8 * 1024, SEED + 2);
     t.diagnostic(
       `the producer waited ${end.waits} times, the consumer slept ${sleeps} times, woken ${end.wakes} times`,
     );
-    assert.ok(end.wakes <= sleeps + 1);
+    // It is woken where it said that it sleeps, or was about to.
+    assert.ok(end.wakes <= attempts);
   });
 });

@@ -83,6 +83,7 @@ class Pair {
     this.producer.invariants();
     this.consumer.invariants();
     this.observer.invariants();
+    assert.equal(this.observer.published, this.producer.published);
     assert.equal(this.observer.length, this.queue.length + this.taken.length);
     assert.equal(this.observer.passed(this.producer.published), this.queue.length + this.taken.length === 0);
     // What was taken stays readable until it is released.

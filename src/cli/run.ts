@@ -23,8 +23,6 @@ async function run(file: string | undefined, flags: Readonly<Record<string, stri
   } = loadConfig({ file, explicit: file !== undefined, env: process.env, flags });
   const { level, folder, force_color } = config.logging;
   const logger = createLogger({ level, folder, forceColor: force_color, thread: 'main' });
-  logger.info({ version, node: process.version, config: path, created }, 'honeybee-core starts');
-  for (const note of notes) logger.warn({ note }, 'configuration');
   let running: Core | undefined;
   let told: NodeJS.Signals | undefined;
   const onSignal = (signal: NodeJS.Signals) => {
@@ -35,9 +33,11 @@ async function run(file: string | undefined, flags: Readonly<Record<string, stri
     told = signal;
     void running?.stop(signal);
   };
-  // Before the start, so that whoever stops Core the moment it says that it is ready finds it listening.
+  // Before Core says anything, so that whoever stops it the moment it is ready finds it listening.
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
+  logger.info({ version, node: process.version, config: path, created }, 'honeybee-core starts');
+  for (const note of notes) logger.warn({ note }, 'configuration');
   const core = await start(() => Core.start(config, version, logger), logger);
   running = core;
   if (told !== undefined) void core.stop(told);
