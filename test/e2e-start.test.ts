@@ -5,11 +5,12 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { CoreProcess, type LaunchOptions, temporaryFolder } from './core-process.js';
 import { NodeClient } from './node-client.js';
+import { registration } from './node-frames.js';
 import { get } from './rest-client.js';
 import { SmallDisk } from './small-disk.js';
 
@@ -199,6 +200,25 @@ test('configuration by file, environment and flags', async (t) => {
     for (const port of [node_port, backend_port, proxy_port]) assert.ok(port > 1023);
     assert.equal((await core.stop()).code, 0);
   });
+});
+
+test('on an IPv6 address', async (t) => {
+  const probe = createServer();
+  probe.listen(0, '::1');
+  const usable = await Promise.race([once(probe, 'listening'), once(probe, 'error')]).then(
+    () => probe.listening,
+    () => false,
+  );
+  probe.close();
+  if (!usable) return t.skip('this machine has no IPv6 loopback');
+  const core = await CoreProcess.start(t, { settings: { 'server.host': '::1', 'proxy.host': '::1' } });
+  const node = connect({ host: '::1', port: core.ports.node_port });
+  node.write(`${registration({ id: 1n, name: 'six' })}\n`);
+  await once(node, 'data');
+  const registered = await core.line('node registered');
+  assert.equal(registered.remote, `[::1]:${node.localPort}`);
+  node.destroy();
+  assert.equal((await core.stop()).code, 0);
 });
 
 test('a signal during the start is obeyed when it is over', async (t) => {

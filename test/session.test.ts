@@ -62,6 +62,29 @@ for (const mode of MODES) {
       });
     }
 
+    it('on one line with other objects holds those behind it until the verdict, in their order', () => {
+      const shard = new TestShard(mode);
+      const node = shard.open();
+      // A refused frame on a line of its own puts the connection into lines.
+      node.send(`{}\n${registration()}${event('{"n":1}')} ${event('{"n":2}')}\n${event('{"n":3}')}\n`);
+      assert.deepEqual(shard.drain().records, []);
+      node.accept();
+      const { records, letters } = shard.drain();
+      assert.deepEqual(records.slice(1), [event('{"n":1}'), event('{"n":2}'), event('{"n":3}')]);
+      assert.deepEqual(letters, []);
+    });
+
+    it('that nobody decides any more leaves what was sent behind it in the dead letters', () => {
+      const shard = new TestShard(mode);
+      const node = shard.open();
+      node.send(`${registration()}\n${event()}\n`);
+      node.session.drain();
+      const { records, letters } = shard.drain();
+      assert.deepEqual(records, []);
+      assert.deepEqual(codes(letters), ['NODE_NOT_FOUND']);
+      assert.equal(Buffer.from(letters[0]!.bytes, 'base64').toString().trim(), event());
+    });
+
     it('that main refuses is answered, kept, and ends the connection; nothing behind it counts', () => {
       const shard = new TestShard(mode);
       const node = shard.open();
@@ -73,8 +96,9 @@ for (const mode of MODES) {
       assert.equal(node.closed()?.reason, 'registration refused');
       const { records, letters } = shard.drain();
       assert.deepEqual(records, []);
-      assert.deepEqual(codes(letters), ['NODE_ALREADY_REGISTERED']);
+      assert.deepEqual(codes(letters), ['NODE_ALREADY_REGISTERED', 'NODE_NOT_FOUND']);
       assert.equal(Buffer.from(letters[0]!.bytes, 'base64').toString(), registration());
+      assert.equal(Buffer.from(letters[1]!.bytes, 'base64').toString().trim(), event());
       node.session.accepted('too late', []);
       assert.deepEqual(shard.drain().records, []);
     });

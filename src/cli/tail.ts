@@ -17,6 +17,8 @@ export async function printStream(base: string): Promise<number> {
   });
   socket.addEventListener('error', () => {});
   const [closed] = (await once(socket, 'close')) as [{ code: number; reason: string }];
+  // Where standard output is slow, it still holds the end of the stream.
+  await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
   if (!opened) throw new FatalError(EXIT.unavailable, `cannot connect to ${url.href}`);
   console.error(
     `honeybee-core: the stream ended (${closed.code}${closed.reason ? ` ${closed.reason}` : ''})`,

@@ -100,19 +100,22 @@ export class Framer {
     this.#cut(0, carried, this.#examined);
   }
 
+  /** Hands out what is held, and forgets it. */
+  takeHeld(): Uint8Array {
+    const held = this.#carry?.subarray(0, this.#carryBytes) ?? new Uint8Array(0);
+    this.#carry = undefined;
+    this.#carryBytes = 0;
+    return held;
+  }
+
   /** No more bytes will come: what is left counts as a frame if it is one. */
   finish(): void {
+    if (!this.#sink.accepting) return;
     const carry = this.#carry;
     const length = this.#carryBytes;
     this.#carry = undefined;
     this.#carryBytes = 0;
-    if (
-      carry === undefined ||
-      this.#habit === 'skipping' ||
-      !this.#sink.accepting ||
-      isBlank(carry, 0, length)
-    )
-      return;
+    if (carry === undefined || this.#habit === 'skipping' || isBlank(carry, 0, length)) return;
     if (this.#habit === 'lines') this.#sink.line(carry, 0, length);
     else this.#sink.object(carry, 0, length, true);
   }

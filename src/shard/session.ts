@@ -67,6 +67,8 @@ export class Session implements FrameSink {
   #registration: NodeRegistration | undefined;
   /** While main decides: the registration's frame, of which a dead letter is made when it is refused. */
   #undecided: { readonly bytes: Uint8Array; readonly sizeBytes: number } | undefined;
+  /** While main decides: what stood behind the registration on its line. */
+  #restOfLine: Buffer | undefined;
   #digits: Uint8Array = new Uint8Array(0);
   readonly #context: ShardContext;
   readonly #framer: Framer;
@@ -136,6 +138,9 @@ export class Session implements FrameSink {
     this.#write(registrationAck(registration.nodeId, true, message));
     output.record(nodeRegistered(registration, this.remote, output.nowMs));
     this.#count(SESSION.announced, 1);
+    const rest = this.#restOfLine;
+    this.#restOfLine = undefined;
+    if (rest !== undefined) this.line(rest, 0, rest.length);
     this.#framer.resume();
     // The frames that were held may have ended the session.
     if (this.state !== 'registered') return;
@@ -204,9 +209,12 @@ export class Session implements FrameSink {
       if (ends.length > 1) {
         let from = start;
         for (const to of ends) {
-          if (this.accepting) this.#handle(reader.read(bytes, from, to), bytes, from, to);
+          if (!this.accepting) break;
+          this.#handle(reader.read(bytes, from, to), bytes, from, to);
           from = to;
         }
+        // One of the objects was a registration: those behind it wait for the verdict, before what the framer holds.
+        if (this.#state === 'deciding') this.#restOfLine = Buffer.from(bytes.subarray(from, end));
         return;
       }
     }
@@ -455,6 +463,7 @@ export class Session implements FrameSink {
   close(reason: CloseReason): void {
     if (this.#state === 'closed') return;
     const wasRegistered = this.#state === 'registered';
+    if (this.#state === 'deciding') this.#giveUpHeld();
     this.#state = 'closed';
     const status = reason === 'node said goodbye' ? 'Stopped' : 'Unknown';
     const { output } = this.#context;
@@ -472,6 +481,16 @@ export class Session implements FrameSink {
       published: output.ring.published,
     });
     this.#context.ended(this);
+  }
+
+  /** The verdict was no, or will not come: what was sent behind the registration is kept as one dead letter. */
+  #giveUpHeld(): void {
+    const held = Buffer.concat([this.#restOfLine ?? Buffer.alloc(0), this.#framer.takeHeld()]);
+    this.#restOfLine = undefined;
+    if (held.toString('latin1').trim() === '') return;
+    this.#countFrame();
+    this.#countRefused('NODE_NOT_FOUND');
+    this.#deadLetter('NODE_NOT_FOUND', 'sent behind a registration that was not accepted', held, held.length);
   }
 }
 
