@@ -12,6 +12,7 @@ import {
   readdirSync,
   readFileSync,
   readSync,
+  renameSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -52,9 +53,8 @@ export function recoverLog(folder: string): RecoveredLog {
   const data = openSync(`${base}.ndjson`, 'r+');
   try {
     const size = fstatSync(data).size;
-    const entries = readIndex(`${base}.idx`, last).filter(
-      (entry) => entry.offsetBytes + entry.lengthBytes <= size,
-    );
+    const indexed = readIndex(`${base}.idx`, last);
+    const entries = indexed.entries.filter((entry) => entry.offsetBytes + entry.lengthBytes <= size);
     // The newest batches are those whose bytes may not have reached the disk.
     for (let newest = entries.at(-1); newest !== undefined; newest = entries.at(-1)) {
       if (checksum(data, newest.offsetBytes, newest.lengthBytes) === newest.crc) break;
@@ -74,7 +74,8 @@ export function recoverLog(folder: string): RecoveredLog {
       entries.push({ ...batch, baseSeq: seq });
       seq += batch.recordCount;
     }
-    writeIndex(`${base}.idx`, last, entries);
+    const unchanged = tail.batches.length === 0 && entries.length === indexed.entries.length;
+    if (!indexed.whole || !unchanged) writeIndex(`${base}.idx`, last, entries);
     return {
       nextSeq: seq,
       // One without a record is opened again, under the same name.
@@ -87,22 +88,30 @@ export function recoverLog(folder: string): RecoveredLog {
   }
 }
 
-/** The entries of an index up to the first that is damaged or does not follow; none where there is no index. */
-function readIndex(file: string, firstSeq: number): IndexEntry[] {
+interface ReadIndex {
+  /** Up to the first that is damaged or does not follow. */
+  readonly entries: IndexEntry[];
+  /** There is an index, and nothing else stands in it. */
+  readonly whole: boolean;
+}
+
+function readIndex(file: string, firstSeq: number): ReadIndex {
   let bytes: Buffer;
   try {
     bytes = readFileSync(file);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { entries: [], whole: false };
     throw error;
   }
-  if (decodeIndexHeader(bytes) !== firstSeq) return [];
+  if (decodeIndexHeader(bytes) !== firstSeq) return { entries: [], whole: false };
   const entries: IndexEntry[] = [];
   let seq = firstSeq;
   let offsetBytes = 0;
   for (let at = INDEX_HEADER_BYTES; ; at += INDEX_ENTRY_BYTES) {
     const entry = decodeIndexEntry(bytes, at);
-    if (entry === undefined || entry.baseSeq !== seq || entry.offsetBytes !== offsetBytes) return entries;
+    if (entry === undefined || entry.baseSeq !== seq || entry.offsetBytes !== offsetBytes) {
+      return { entries, whole: at === bytes.length };
+    }
     entries.push(entry);
     seq += entry.recordCount;
     offsetBytes += entry.lengthBytes;
@@ -114,10 +123,13 @@ function writeIndex(file: string, firstSeq: number, entries: readonly IndexEntry
   entries.forEach((entry, i) => {
     encodeIndexEntry(entry, bytes, i * INDEX_ENTRY_BYTES);
   });
-  writeFileSync(file, Buffer.concat([encodeIndexHeader(firstSeq, Date.now()), bytes]), {
+  // Whole or not at all: an index that a crash cuts off would have to be made again.
+  const temporary = `${file}.tmp`;
+  writeFileSync(temporary, Buffer.concat([encodeIndexHeader(firstSeq, Date.now()), bytes]), {
     flush: true,
     mode: 0o640,
   });
+  renameSync(temporary, file);
 }
 
 function checksum(file: number, offsetBytes: number, lengthBytes: number): number {
