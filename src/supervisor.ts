@@ -119,10 +119,8 @@ export class ShardSupervisor {
     return new Promise((resolve) => {
       this.#onDrained = resolve;
       for (const slot of this.#slots) {
-        if (slot.state === 'starting' || slot.state === 'running') {
-          slot.state = 'draining';
-          slot.port.postMessage({ type: 'drain' } satisfies MainToShard);
-        }
+        if (slot.state === 'starting' || slot.state === 'running') this.#drainSlot(slot);
+        else if (slot.state === 'dead' && slot.orphans.length > 0) this.#giveNotices(slot);
       }
       this.#running = [];
       this.#checkDrained();
@@ -139,6 +137,17 @@ export class ShardSupervisor {
     this.#closed = true;
     this.abandonRings();
     await this.#pool.destroy();
+  }
+
+  #drainSlot(slot: Slot): void {
+    slot.state = 'draining';
+    slot.port.postMessage({ type: 'drain' } satisfies MainToShard);
+  }
+
+  /** Core stops and a dead shard has notices to give: the next one starts for that alone. */
+  #giveNotices(dead: Slot): void {
+    this.#launch(dead.number, dead.restartDelayMs, dead.orphans);
+    this.#drainSlot(this.#slots[dead.number]!);
   }
 
   #launch(number: number, restartDelayMs: number, orphans: Orphan[]): void {
@@ -217,9 +226,15 @@ export class ShardSupervisor {
     this.#running = this.#running.filter((number) => number !== slot.number);
     slot.port.close();
     this.#stats.retire(slot.number, slot.counters);
+    const gaveNotices = slot.orphans.length === 0;
     const orphans = [...slot.orphans, ...this.#hooks.onDeath(slot.number)];
+    slot.orphans = orphans;
     this.#logger.error({ err: error, shard: slot.number, nodes: orphans.length }, 'shard died');
-    if (this.#stopping) return this.#checkDrained();
+    if (this.#stopping) {
+      // Tried once: one that dies of giving notices would do so for ever.
+      if (gaveNotices && orphans.length > 0) this.#giveNotices(slot);
+      return this.#checkDrained();
+    }
     const delayMs = slot.restartDelayMs;
     setTimeout(() => {
       if (this.#stopping) return;

@@ -56,10 +56,10 @@ for (const [what, maxFrameBytes, ringBytes] of [
     await node.send(`${potStatus(id, 'p', potType, 'Running')}\n`);
     for (const text of frames) await node.send(`${text}\n`);
     for (const stream of streams) await stream.messages('PotEvent', frames.length);
+    await node.end();
     const { totals, shards } = (await get(backend_port, '/api/v1/stats')).json;
     assert.deepEqual([totals.events, totals.refused], [frames.length, 0]);
     assert.ok(shards.every(({ deaths }: { deaths: number }) => deaths === 0));
-    await node.end();
     assert.equal((await core.stop()).code, 0);
     const log = readLog(core.dataDir);
     const records = log.lines.slice(2, -1);

@@ -14,7 +14,7 @@ import { startLoad } from './load-node.js';
 import { NodeClient } from './node-client.js';
 import { frame, numberedEvent, potEvent } from './node-frames.js';
 import { assertContiguous, sessionsByNode } from './node-history.js';
-import { get } from './rest-client.js';
+import { get, post } from './rest-client.js';
 import { StreamClient } from './stream-client.js';
 
 const SHUTDOWN_TIMEOUT_MS = 10_000;
@@ -173,6 +173,30 @@ test('Core that stops takes no more connections, and says so over REST until the
     assert.ok(performance.now() - startMs < 1_000);
     await core.line('second signal: ending at once');
   });
+});
+
+test('told to stop between the death of a shard and the next one, Core still gives notice of its nodes', async (t) => {
+  for (const waits of [true, false]) {
+    const core = await CoreProcess.start(t, { settings: { 'server.debug': true, 'ingest.shards': 2 } });
+    const { node_port, backend_port } = core.ports;
+    const nodes = await Promise.all(
+      Array.from({ length: 10 }, (_, at) =>
+        NodeClient.register(node_port, { id: BigInt(at) + 1n, name: `n${at}` }),
+      ),
+    );
+    await post(backend_port, '/debug/shards/0/kill');
+    if (waits) await core.line('shard died');
+    assert.deepEqual(await core.stop(), { code: 0, signal: null });
+    await Promise.all(nodes.map((node) => node.gone()));
+    const sessions = [...sessionsByNode(readLog(core.dataDir).lines).values()].flat();
+    assert.equal(sessions.length, nodes.length);
+    const reasons = sessions.map(({ reason }) => reason);
+    assert.ok(
+      reasons.every((reason) => reason === 'shard failed' || reason === 'Core is stopping'),
+      String(reasons),
+    );
+    if (waits) assert.equal(reasons.filter((reason) => reason === 'shard failed').length, 5);
+  }
 });
 
 test('a node that says goodbye while Core stops is not announced twice', async (t) => {
