@@ -96,7 +96,7 @@ test('twenty consumers at once, in both forms: all see the same', async (t) => {
       StreamClient.connect(proxy_port, at % 2 === 0 ? 'batch' : 'events', at % 4 < 2 ? '/' : '/ws'),
     ),
   );
-  const nodes = await startLoad(t, node_port, 5);
+  const nodes = await startLoad(t, node_port, 5, { watchers: consumers });
   await consumers[0]!.messages('PotEvent', 5_000);
   await Promise.all(nodes.map((node) => node.stop()));
   await Promise.all(consumers.map((consumer) => consumer.messages('NodeDisconnected', nodes.length)));
@@ -114,7 +114,7 @@ test('consumers come, vanish and come again under load: those that stay miss not
   const core = await CoreProcess.start(t);
   const { node_port, backend_port, proxy_port } = core.ports;
   const staying = await StreamClient.connect(proxy_port, 'events');
-  const nodes = await startLoad(t, node_port, 5);
+  const nodes = await startLoad(t, node_port, 5, { watchers: [staying] });
   const all: StreamClient[] = [];
   for (let round = 0; round < 20; round++) {
     const guests = await Promise.all([

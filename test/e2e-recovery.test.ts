@@ -51,7 +51,7 @@ async function endUnderLoad(t: TestContext, end: (core: CoreProcess) => Promise<
     settings: { ...DEBUG, 'ingest.shards': 2, 'storage.segment_bytes': SEGMENT_BYTES },
   });
   const stream = await StreamClient.connect(core.ports.proxy_port, 'batch');
-  const nodes = await startLoad(t, core.ports.node_port, 8);
+  const nodes = await startLoad(t, core.ports.node_port, 8, { watchers: [stream] });
   await stream.messages('PotEvent', 20_000);
   await end(core);
   for (const node of nodes) node.dontReconnect();

@@ -64,7 +64,14 @@ async function noMoreDescriptors(core: CoreProcess, before: Record<string, numbe
 }
 
 test('shards die under load, one after the other', async (t) => {
-  const core = await CoreProcess.start(t, { settings: { 'ingest.shards': 2, 'server.debug': true } });
+  const core = await CoreProcess.start(t, {
+    settings: {
+      'ingest.shards': 2,
+      'server.debug': true,
+      // The consumer shares a thread with the nodes: it may be slow, and is not what is tried here.
+      'stream.consumer_buffer_bytes': 1024 ** 3,
+    },
+  });
   const { node_port, backend_port, proxy_port } = core.ports;
   const stream = await StreamClient.connect(proxy_port, 'batch');
   // A node on each shard: the event loop of a thread opens /dev/null with its first socket.

@@ -31,7 +31,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       StreamClient.connect(proxy_port, 'batch'),
       StreamClient.connect(proxy_port, 'batch', '/ws'),
     ]);
-    const nodes = await startLoad(t, node_port, NODES);
+    const nodes = await startLoad(t, node_port, NODES, { watchers: consumers });
     await consumers[1]!.messages('PotEvent', 50_000);
     const before = (await get(backend_port, '/api/v1/stats')).json.totals;
     const startMs = performance.now();

@@ -19,6 +19,20 @@ export interface SentSession {
 type State = 'running' | 'last' | 'stopping' | 'stopped';
 
 const RECONNECT_MS = 2;
+/** A node that is told to wait looks again after so long. */
+const BRAKE_MS = 1;
+/** Events that may be on their way to the slowest watcher. */
+const AHEAD_EVENTS = 30_000;
+
+export interface LoadOptions {
+  readonly blockEvents?: number;
+  readonly fillerBytes?: number;
+  /**
+   * Consumers that must not fall behind. They share a thread with the nodes, which Core does not: without a brake it
+   * would cut them off as too slow on a busy machine, and rightly so.
+   */
+  readonly watchers?: readonly { readonly lines: readonly string[] }[];
+}
 
 export class LoadNode {
   readonly identity: NodeIdentity;
@@ -27,6 +41,7 @@ export class LoadNode {
   readonly #port: number;
   readonly #blockEvents: number;
   readonly #filler: string;
+  readonly #isAhead: () => boolean;
   #next = 0;
   #state: State = 'running';
   #socket: Socket | undefined;
@@ -35,7 +50,13 @@ export class LoadNode {
   readonly registered: Promise<void>;
   #onRegistered!: () => void;
 
-  constructor(port: number, identity: NodeIdentity, { blockEvents = 50, fillerBytes = 100 } = {}) {
+  constructor(
+    port: number,
+    identity: NodeIdentity,
+    isAhead: () => boolean,
+    { blockEvents = 50, fillerBytes = 100 }: LoadOptions,
+  ) {
+    this.#isAhead = isAhead;
     this.identity = identity;
     this.#port = port;
     this.#blockEvents = blockEvents;
@@ -106,6 +127,10 @@ export class LoadNode {
       socket.end();
       return;
     }
+    if (this.#isAhead()) {
+      setTimeout(() => this.#write(socket, session), BRAKE_MS);
+      return;
+    }
     let text = '';
     for (let count = 0; count < this.#blockEvents; count++)
       text += `${numberedEvent(this.identity.id, this.#next++, this.#filler)}\n`;
@@ -122,11 +147,17 @@ export async function startLoad(
   cleanup: Cleanup,
   port: number,
   count: number,
-  options?: { blockEvents?: number; fillerBytes?: number },
+  options: LoadOptions = {},
 ): Promise<LoadNode[]> {
-  const nodes = Array.from(
+  const { watchers = [] } = options;
+  const isAhead = () => {
+    if (watchers.length === 0) return false;
+    const sent = nodes.reduce((sum, node) => sum + node.sent, 0);
+    return sent - Math.min(...watchers.map(({ lines }) => lines.length)) > AHEAD_EVENTS;
+  };
+  const nodes: LoadNode[] = Array.from(
     { length: count },
-    (_, at) => new LoadNode(port, { id: 2n ** 60n + BigInt(at), name: `load ${at}` }, options),
+    (_, at) => new LoadNode(port, { id: 2n ** 60n + BigInt(at), name: `load ${at}` }, isAhead, options),
   );
   afterwards(cleanup, () => {
     for (const node of nodes) node.vanish();
