@@ -30,20 +30,26 @@ test('who a node is', async (t) => {
   const left = (id: bigint, count = 1) =>
     stream.seen(`${id} leaves`, (line) => isNotice(line, 'NodeDisconnected', id), count);
 
-  await t.test('same id and name: the new connection takes over, the old one is closed', async () => {
+  await t.test('same id and name: the new one takes over, and what the old one had sent counts', async () => {
     const identity = { id: 10n, name: 'takes over' };
-    const old = await NodeClient.register(node_port, identity);
-    await old.send(`${numberedEvent(10n, 0)}\n`);
-    const young = await NodeClient.register(node_port, identity);
-    await old.gone();
-    await young.send(`${numberedEvent(10n, 1)}\n`);
-    await young.end();
-    await left(10n, 2);
+    const TIMES = 25;
+    let number = 0;
+    let old: NodeClient | undefined;
+    for (let time = 0; time < TIMES; time++) {
+      const young = await NodeClient.register(node_port, identity);
+      if (old !== undefined) await old.gone();
+      const events = Array.from({ length: 20 }, () => `${numberedEvent(10n, number++)}\n`);
+      await young.send(events.join(''));
+      old = young;
+    }
+    await old!.end();
+    await left(10n, TIMES);
     const sessions = sessionsByNode(stream.lines).get('10')!;
-    assert.deepEqual(sessions, [
-      { events: [0], reason: 'taken over by a new connection' },
-      { events: [1], reason: 'node closed the connection' },
-    ]);
+    const reasons = sessions.map(({ reason }) => reason);
+    assert.deepEqual(reasons.slice(0, -1), Array(TIMES - 1).fill('taken over by a new connection'));
+    assert.equal(reasons.at(-1), 'node closed the connection');
+    const next = sessions.reduce((first, { events }) => assertContiguous(events, first, 'the node'), 0);
+    assert.equal(next, number);
   });
 
   await t.test(

@@ -147,11 +147,7 @@ export class Registrar {
         if (waiting !== undefined)
           this.#refuse(waiting.open, 'NODE_ALREADY_REGISTERED', 'a newer connection of this node took over');
         this.#superseding.set(decision.session, { open, registration });
-        this.#shards.post(decision.shard, {
-          type: 'close',
-          session: decision.session,
-          reason: 'taken over by a new connection',
-        });
+        this.#takeOver(decision.session, decision.shard);
         break;
       }
       case 'refuse':
@@ -159,6 +155,17 @@ export class Registrar {
         this.#refuse(open, decision.code, decision.message);
         break;
     }
+  }
+
+  /** Closes the connection whose node has another one now. In portable mode main has to read what came on it first:
+   *  a turn of the event loop does that. */
+  #takeOver(session: number, slot: number): void {
+    setImmediate(() =>
+      setImmediate(() => {
+        if (!this.#superseding.has(session)) return;
+        this.#shards.post(slot, { type: 'close', session, reason: 'taken over by a new connection' });
+      }),
+    );
   }
 
   #refuse(open: OpenSession, code: ErrorCode, message: string): void {

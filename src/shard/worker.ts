@@ -13,7 +13,7 @@ import { createScanner } from '../native/scanner.js';
 import { FrameReader } from '../protocol/frame-reader.js';
 import { nodeDisconnected } from '../protocol/outbound.js';
 import { ShardBuffer } from './framer.js';
-import type { MainToShard, ShardStart, ShardToMain } from './messages.js';
+import type { CloseReason, MainToShard, ShardStart, ShardToMain } from './messages.js';
 import { RingStopped, ShardOutput } from './output.js';
 import { Session, type ShardContext } from './session.js';
 import { RelayTransport, SocketTransport, type TransportHandlers } from './transport.js';
@@ -122,7 +122,7 @@ class Shard {
         this.#sessions.get(message.session)?.refused(message.code, message.message);
         break;
       case 'close':
-        this.#sessions.get(message.session)?.close(message.reason);
+        this.#closeSoon(message.session, message.reason);
         break;
       case 'drain':
         this.#drain();
@@ -134,6 +134,13 @@ class Shard {
         });
         break;
     }
+  }
+
+  /** Closes a connection once what its node had sent by now is read: a turn of the event loop takes what the kernel
+   *  holds, up to a bound. */
+  #closeSoon(number: number, reason: CloseReason): void {
+    const session = this.#sessions.get(number);
+    setImmediate(() => setImmediate(() => this.#guard(() => session?.close(reason))));
   }
 
   #open(
