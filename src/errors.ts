@@ -31,6 +31,23 @@ export const ERROR_MEANING: Record<ErrorCode, string> = {
   NODE_REGISTRATION_FAILED: 'the node cannot be registered now, for example because a table is full',
 };
 
+/** Codes of commands to nodes, in REST answers, in the state of a command and in the backend conversation. */
+export const COMMAND_CODES = [
+  'INVALID_COMMAND',
+  'COMMAND_TIMEOUT',
+  'COMMAND_FAILED',
+  'COMMAND_CANCELLED',
+] as const;
+
+export type CommandCode = (typeof COMMAND_CODES)[number];
+
+export const COMMAND_MEANING: Record<CommandCode, string> = {
+  INVALID_COMMAND: 'not a command of Protocol v2; the message names the field',
+  COMMAND_TIMEOUT: 'the node was not there, or did not do it, in time',
+  COMMAND_FAILED: 'the node reports that it failed',
+  COMMAND_CANCELLED: 'somebody called it off before it was sent',
+};
+
 /** Index of a code in {@link ERROR_CODES}, as kept in shared memory. */
 export function errorIndex(code: ErrorCode): number {
   return ERROR_CODES.indexOf(code);

@@ -68,6 +68,12 @@ export const LIMITS = {
   /** Young generation of a worker's heap, in MiB. What the data plane allocates dies at once, so a small one costs
    *  nothing, stays in the cache, and saves up to 48 MiB of memory per thread. */
   workerYoungGenerationMiB: 2,
+  /** LevelDB's own memory: the state is small and is read once, at start. */
+  stateCacheBytes: 1 * MiB,
+  stateWriteBufferBytes: 1 * MiB,
+  /** Changes of state waiting for the disk; above it registrations, enrolments and commands are refused. Room for all
+   *  nodes of a full Core that reconnect while the disk is full. */
+  stateBacklogChanges: 65_536,
   /** A request on 9002. */
   restBodyBytes: 256 * KiB,
 } as const;

@@ -68,6 +68,7 @@ describe('defaults', () => {
       server: {
         host: '127.0.0.1',
         node_port: 9001,
+        backend_host: '',
         backend_port: 9002,
         debug: false,
         shutdown_timeout_ms: 10_000,
@@ -91,7 +92,21 @@ describe('defaults', () => {
         dead_letter_bytes: 268_435_456,
       },
       stream: { max_consumers: 256, consumer_buffer_bytes: 67_108_864 },
-      auth: { totp: 'off' },
+      auth: { totp: 'optional', allow_anonymous: false, allowed_origins: '', key_file: '' },
+      tls: {
+        cert_file: '',
+        key_file: '',
+        ca_file: '',
+        crl_file: '',
+        require_client_cert: false,
+        match_node_name: false,
+        plain_text: false,
+        backend: true,
+        proxy: true,
+      },
+      rest: { requests_per_minute: 60_000 },
+      commands: { ttl_seconds: 3600, timeout_seconds: 300 },
+      admission: { accepts_per_second: 2000, connections_per_address: 0, max_errors_per_minute: 10_000 },
     };
     assert.deepEqual(config, expected);
     assert.equal(created, false);
@@ -202,6 +217,18 @@ describe('the file that is written when there is none', () => {
   });
 });
 
+const CERTIFICATE = { 'tls.cert_file': '/c.pem', 'tls.key_file': '/k.pem' };
+
+/** Settings that are of no use alone. */
+const NEEDED_BESIDE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  'tls.cert_file': { 'tls.key_file': '/k.pem' },
+  'tls.key_file': { 'tls.cert_file': '/c.pem' },
+  'tls.ca_file': CERTIFICATE,
+  'tls.crl_file': { ...CERTIFICATE, 'tls.ca_file': '/ca.pem' },
+  'tls.require_client_cert': { ...CERTIFICATE, 'tls.ca_file': '/ca.pem' },
+  'tls.match_node_name': { ...CERTIFICATE, 'tls.ca_file': '/ca.pem' },
+};
+
 describe('layers', () => {
   const toml = '[server]\nnode_port = 1000\nbackend_port = 1001\n[proxy]\nport = 1002\n';
 
@@ -223,9 +250,15 @@ describe('layers', () => {
       const value = setting.example;
       // Paths are made absolute; the examples already are.
       const written = typeof value === 'string' ? JSON.stringify(value) : value;
-      assert.equal(read(load(`[${setting.section}]\n${setting.key} = ${written}\n`)), value, name);
-      assert.equal(read(load('', { env: { [environmentName(setting)]: String(value) } })), value, name);
-      assert.equal(read(load('', { flags: { [name]: String(value) } })), value, name);
+      const file = `[${setting.section}]\n${setting.key} = ${written}\n`;
+      const beside = NEEDED_BESIDE[name] ?? {};
+      assert.equal(read(load(file, { flags: beside })), value, name);
+      assert.equal(
+        read(load('', { env: { [environmentName(setting)]: String(value) }, flags: beside })),
+        value,
+        name,
+      );
+      assert.equal(read(load('', { flags: { ...beside, [name]: String(value) } })), value, name);
     }
   });
 
@@ -287,17 +320,17 @@ describe('mistakes in the file name line, key, value and what is allowed', () =>
     ],
     [
       'unknown choices',
-      '[logging]\nlevel = "loud"\n[auth]\ntotp = "required"\n',
+      '[logging]\nlevel = "loud"\n[auth]\ntotp = "always"\n',
       [
         'FILE:2: logging.level = "loud" is not known; allowed: "trace", "debug", "info", "warn", "error"',
-        'FILE:4: auth.totp = "required" is not known yet (optional and required come with the control plane); allowed: "off"',
+        'FILE:4: auth.totp = "always" is not known; allowed: "off", "optional", "required"',
       ],
     ],
     [
       'an unknown key, with the one that was meant',
       '[server]\nnode_prot = 1\n[ingest]\nport = 1\nxyzzy = true\n',
       [
-        'FILE:2: server.node_prot = 1 is an unknown key, did you mean server.node_port?; allowed in [server]: host, node_port, backend_port, debug, shutdown_timeout_ms',
+        'FILE:2: server.node_prot = 1 is an unknown key, did you mean server.node_port?; allowed in [server]: host, node_port, backend_host, backend_port, debug, shutdown_timeout_ms',
         'FILE:4: ingest.port = 1 is an unknown key, did you mean proxy.port?; allowed in [ingest]: mode, shards, max_frame_bytes, max_connections, ring_bytes, error_replies, registration_timeout_seconds, unknown_after_seconds, close_after_seconds',
         'FILE:5: ingest.xyzzy = true is an unknown key; allowed in [ingest]: mode, shards, max_frame_bytes, max_connections, ring_bytes, error_replies, registration_timeout_seconds, unknown_after_seconds, close_after_seconds',
       ],
@@ -306,9 +339,9 @@ describe('mistakes in the file name line, key, value and what is allowed', () =>
       'unknown sections, and keys outside of any',
       'node_port = 1\nproxy = 5\n[sever]\nhost = "x"\n[[server]]\n',
       [
-        'FILE:1: node_port = 1 is an unknown key outside every section, did you mean server.node_port?; allowed: [server], [logging], [proxy], [ingest], [storage], [stream], [auth]',
+        'FILE:1: node_port = 1 is an unknown key outside every section, did you mean server.node_port?; allowed: [server], [logging], [proxy], [ingest], [storage], [stream], [auth], [tls], [rest], [commands], [admission]',
         'FILE:2: proxy = 5 is an integer; allowed: a section, [proxy]',
-        'FILE:3: [sever] is an unknown section, did you mean [server]?; allowed: [server], [logging], [proxy], [ingest], [storage], [stream], [auth]',
+        'FILE:3: [sever] is an unknown section, did you mean [server]?; allowed: [server], [logging], [proxy], [ingest], [storage], [stream], [auth], [tls], [rest], [commands], [admission]',
         'FILE:5: server = [...] is an array; allowed: a section, [server]',
       ],
     ],
@@ -316,10 +349,10 @@ describe('mistakes in the file name line, key, value and what is allowed', () =>
       'names that mean something to JavaScript are plain unknown ones',
       '[__proto__]\nx = 1\n[server]\n__proto__ = 1\nconstructor = 2\n[toString]\n',
       [
-        'FILE:1: [__proto__] is an unknown section; allowed: [server], [logging], [proxy], [ingest], [storage], [stream], [auth]',
-        'FILE:4: server.__proto__ = 1 is an unknown key; allowed in [server]: host, node_port, backend_port, debug, shutdown_timeout_ms',
-        'FILE:5: server.constructor = 2 is an unknown key; allowed in [server]: host, node_port, backend_port, debug, shutdown_timeout_ms',
-        'FILE:6: [toString] is an unknown section; allowed: [server], [logging], [proxy], [ingest], [storage], [stream], [auth]',
+        'FILE:1: [__proto__] is an unknown section; allowed: [server], [logging], [proxy], [ingest], [storage], [stream], [auth], [tls], [rest], [commands], [admission]',
+        'FILE:4: server.__proto__ = 1 is an unknown key; allowed in [server]: host, node_port, backend_host, backend_port, debug, shutdown_timeout_ms',
+        'FILE:5: server.constructor = 2 is an unknown key; allowed in [server]: host, node_port, backend_host, backend_port, debug, shutdown_timeout_ms',
+        'FILE:6: [toString] is an unknown section; allowed: [server], [logging], [proxy], [ingest], [storage], [stream], [auth], [tls], [rest], [commands], [admission]',
       ],
     ],
     [
@@ -495,7 +528,7 @@ describe('combinations that cannot work', () => {
 
   test('fault injection only on loopback', () => {
     assert.deepEqual(problems('[server]\ndebug = true\nhost = "0.0.0.0"\n'), [
-      'FILE:3: server.host = "0.0.0.0" with server.debug = true (FILE:2): fault injection must not be open to the network; allowed: debug only with 127.0.0.1, ::1 or localhost as server.host',
+      'FILE:3: server.host = "0.0.0.0" with server.debug = true (FILE:2): fault injection must not be open to the network; allowed: debug only with REST on 127.0.0.1, ::1 or localhost',
     ]);
     for (const host of ['127.0.0.1', '127.9.9.9', '::1', 'localhost', '::ffff:127.0.0.1']) {
       assert.deepEqual(problems(`[server]\ndebug = true\nhost = "${host}"\n`), [], host);

@@ -8,6 +8,15 @@ import { COMMANDS, DEFAULT_URL } from './arguments.js';
 
 const columns = 100;
 
+const PLACEHOLDERS: Readonly<Record<(Setting & { kind: 'string' })['format'], string>> = {
+  host: 'HOST',
+  'optional-host': 'HOST',
+  path: 'DIR',
+  folder: 'DIR',
+  file: 'FILE',
+  origins: 'ORIGINS',
+};
+
 /** Where the environment names start: behind the longest flag. */
 const secondColumn = 2 + Math.max(...SETTINGS.map((setting) => flagOf(setting).length)) + 2;
 
@@ -86,7 +95,7 @@ function placeholder(setting: Setting): string {
     case 'choice':
       return setting.choices.length > 3 ? 'NAME' : setting.choices.join('|');
     case 'string':
-      return { host: 'HOST', path: 'DIR', folder: 'DIR' }[setting.format];
+      return PLACEHOLDERS[setting.format];
   }
 }
 

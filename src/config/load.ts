@@ -250,10 +250,22 @@ function describe(problems: readonly string[]): string {
 
 /** Threads and later calls must not depend on what the current folder is then. */
 function absolute(config: Config): Config {
-  const folder = config.logging.folder;
+  const { logging, storage, auth, tls } = config;
   return Object.freeze({
     ...config,
-    logging: Object.freeze({ ...config.logging, folder: folder === '' ? '' : resolve(folder) }),
-    storage: Object.freeze({ ...config.storage, dir: resolve(config.storage.dir) }),
+    logging: Object.freeze({ ...logging, folder: absolutePath(logging.folder) }),
+    storage: Object.freeze({ ...storage, dir: resolve(storage.dir) }),
+    auth: Object.freeze({ ...auth, key_file: absolutePath(auth.key_file) }),
+    tls: Object.freeze({
+      ...tls,
+      cert_file: absolutePath(tls.cert_file),
+      key_file: absolutePath(tls.key_file),
+      ca_file: absolutePath(tls.ca_file),
+      crl_file: absolutePath(tls.crl_file),
+    }),
   });
+}
+
+function absolutePath(path: string): string {
+  return path === '' ? '' : resolve(path);
 }

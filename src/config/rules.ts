@@ -25,6 +25,7 @@ export function conflicts(config: Config): Conflict[] {
     ...sizeConflicts(config),
     ...timeConflicts(config),
     ...debugConflicts(config),
+    ...tlsConflicts(config),
   ];
 }
 
@@ -33,9 +34,9 @@ function* portConflicts({ server, proxy }: Config): Iterable<Conflict> {
     { port: server.node_port, host: server.host, portName: 'server.node_port', hostName: 'server.host' },
     {
       port: server.backend_port,
-      host: server.host,
+      host: backendHost(server),
       portName: 'server.backend_port',
-      hostName: 'server.host',
+      hostName: server.backend_host === '' ? 'server.host' : 'server.backend_host',
     },
   ];
   if (proxy.enabled) {
@@ -85,13 +86,50 @@ function* timeConflicts({ ingest }: Config): Iterable<Conflict> {
 }
 
 function* debugConflicts({ server }: Config): Iterable<Conflict> {
-  if (server.debug && !isLoopback(server.host)) {
+  if (server.debug && !isLoopback(backendHost(server))) {
     yield {
-      settings: ['server.debug', 'server.host'],
+      settings: ['server.debug', server.backend_host === '' ? 'server.host' : 'server.backend_host'],
       reason: 'fault injection must not be open to the network',
-      allowed: 'debug only with 127.0.0.1, ::1 or localhost as server.host',
+      allowed: 'debug only with REST on 127.0.0.1, ::1 or localhost',
     };
   }
+}
+
+function* tlsConflicts({ tls }: Config): Iterable<Conflict> {
+  if ((tls.cert_file === '') !== (tls.key_file === '')) {
+    yield {
+      settings: ['tls.cert_file', 'tls.key_file'],
+      reason: 'a certificate is of no use without its key',
+      allowed: 'both, or neither',
+    };
+  }
+  if (tls.ca_file !== '' && tls.cert_file === '') {
+    yield {
+      settings: ['tls.ca_file', 'tls.cert_file'],
+      reason: 'without a certificate of its own Core does no TLS and asks for no certificates',
+      allowed: 'ca_file with cert_file and key_file',
+    };
+  }
+  for (const name of ['require_client_cert', 'match_node_name', 'crl_file'] as const) {
+    if (!tls[name] || tls.ca_file !== '') continue;
+    yield {
+      settings: [`tls.${name}`, 'tls.ca_file'],
+      reason: 'certificates of nodes cannot be checked without a CA',
+      allowed: `${name} with ca_file`,
+    };
+  }
+  if (tls.require_client_cert && tls.plain_text) {
+    yield {
+      settings: ['tls.require_client_cert', 'tls.plain_text'],
+      reason: 'a node without TLS shows no certificate',
+      allowed: 'one of the two',
+    };
+  }
+}
+
+/** Where REST listens. */
+export function backendHost(server: Pick<Config['server'], 'host' | 'backend_host'>): string {
+  return server.backend_host === '' ? server.host : server.backend_host;
 }
 
 /** True when two listeners on these hosts would want the same address. Different names count as different hosts. */
@@ -113,7 +151,7 @@ function coversAll(any: string, other: string): boolean {
   return any === '0.0.0.0' && isIP(other) !== 6;
 }
 
-function isLoopback(host: string): boolean {
+export function isLoopback(host: string): boolean {
   const family = isIP(host);
   if (family === 0) return host.toLowerCase() === 'localhost';
   const loopback = new BlockList();

@@ -34,8 +34,9 @@ export interface ChoiceSetting extends Named {
 
 export interface StringSetting extends Named {
   readonly kind: 'string';
-  /** `host`: an IP address or a host name. `path`: must not be empty. `folder`: empty turns it off. */
-  readonly format: 'host' | 'path' | 'folder';
+  /** `host`: an IP address or a host name; `optional-host` may be empty. `path`: must not be empty. `folder`, `file`:
+   *  empty turns it off. `origins`: web origins with commas between them, or empty. */
+  readonly format: 'host' | 'optional-host' | 'path' | 'folder' | 'file' | 'origins';
   readonly default: string;
   readonly example: string;
 }

@@ -55,12 +55,36 @@ function checkText(setting: Setting & { kind: 'choice' | 'string' }, found: stri
     if (setting.choices.includes(found)) return { ok: true, value: found };
     return { ok: false, reason: setting.remark ? `is not known yet (${setting.remark})` : 'is not known' };
   }
-  if (found === '' && setting.format !== 'folder') return { ok: false, reason: 'is empty' };
-  if (setting.format === 'host' && !isHost(found)) {
+  if (found === '') {
+    return MAY_BE_EMPTY[setting.format] ? { ok: true, value: found } : { ok: false, reason: 'is empty' };
+  }
+  if ((setting.format === 'host' || setting.format === 'optional-host') && !isHost(found)) {
     return { ok: false, reason: 'is neither an IP address nor a host name' };
+  }
+  if (setting.format === 'origins' && !originsOf(found).every(isOrigin)) {
+    return { ok: false, reason: 'is no list of web origins' };
   }
   if (found.includes('\0')) return { ok: false, reason: 'holds a NUL character' };
   return { ok: true, value: found };
+}
+
+const MAY_BE_EMPTY: Readonly<Record<(Setting & { kind: 'string' })['format'], boolean>> = {
+  host: false,
+  'optional-host': true,
+  path: false,
+  folder: true,
+  file: true,
+  origins: true,
+};
+
+/** The origins of a setting that lists them. */
+export function originsOf(list: string): readonly string[] {
+  return list === '' ? [] : list.split(',').map((origin) => origin.trim());
+}
+
+/** As a browser writes it into its Origin header: scheme, host, port where it is not the scheme's, nothing else. */
+function isOrigin(text: string): boolean {
+  return URL.canParse(text) && new URL(text).origin === text && /^https?:/.test(text);
 }
 
 /** A last label of digits only would be an IPv4 address with a mistake in it, not a name. */
@@ -101,11 +125,18 @@ export function allowed(setting: Setting): string {
     case 'choice':
       return setting.choices.map((choice) => `"${choice}"`).join(', ');
     case 'string':
-      return { host: 'an IP address or a host name', path: 'a path', folder: 'a path, or "" for none' }[
-        setting.format
-      ];
+      return ALLOWED_TEXT[setting.format];
   }
 }
+
+const ALLOWED_TEXT: Readonly<Record<(Setting & { kind: 'string' })['format'], string>> = {
+  host: 'an IP address or a host name',
+  'optional-host': 'an IP address or a host name, or "" for the same',
+  path: 'a path',
+  folder: 'a path, or "" for none',
+  file: 'a path, or "" for none',
+  origins: 'web origins with commas between them, or "" for none',
+};
 
 /** A value as it would stand in the file, on one line, cut to a readable length. */
 export function show(value: string | number | bigint | boolean | undefined): string {

@@ -1,0 +1,37 @@
+/**
+ * Who asks, and what they may: the words that REST, WebSocket, raw backends and the audit trail share.
+ *
+ * Owned by main (the aggregator is told verdicts): types and constants only.
+ */
+
+export const ROLES = ['read', 'stream', 'command', 'admin'] as const;
+/**
+ * `read`: nodes, honeypots, statistics, commands and their state. `stream`: events, live and kept. `command`: what
+ * `read` may, and telling nodes what to do. `admin`: everything.
+ */
+export type Role = (typeof ROLES)[number];
+
+/** What a route or message asks for; `public` needs no token anywhere. */
+export type Permission = Role | 'public';
+
+/** What a token sees; null is no limit. */
+export interface Scope {
+  /** Pattern of node names, `*` for any run of characters: `eu-*`. */
+  readonly nodes: string | null;
+  /** Event types, each may end in `*`. Concerns events only. */
+  readonly eventTypes: readonly string[] | null;
+}
+
+export interface Principal {
+  /** `local`: through the control socket in the data directory, which only its owner can open. `anonymous`: nobody
+   *  asked for a token (open access on loopback, or `auth.allow_anonymous`). */
+  readonly kind: 'token' | 'local' | 'anonymous';
+  /** Id of the token; never the token. */
+  readonly tokenId: string | null;
+  /** For the audit trail: name of the token, `local` or `anonymous`. */
+  readonly name: string;
+  readonly roles: ReadonlySet<Role>;
+  readonly scope: Scope;
+  /** When the token ends, ms since 1970; null for never. */
+  readonly expiresMs: number | null;
+}
