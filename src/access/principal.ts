@@ -35,3 +35,12 @@ export interface Principal {
   /** When the token ends, ms since 1970; null for never. */
   readonly expiresMs: number | null;
 }
+
+/** Somebody doing something: for the audit trail and for what is kept with a command. */
+export interface Actor {
+  readonly principal: Principal;
+  /** Address it came from: `ip:port`, or `local`. */
+  readonly from: string;
+  /** Of the REST request, where there is one. */
+  readonly requestId?: string;
+}

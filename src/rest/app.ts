@@ -4,6 +4,18 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
+import type { Permission, Principal } from '../access/principal.js';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** What a route asks of whoever calls it; every route says it. */
+    access?: Permission;
+  }
+  interface FastifyRequest {
+    /** Who asks; set before a route's handler runs. */
+    principal: Principal;
+  }
+}
 
 export type RestApp = FastifyInstance<
   Server,

@@ -13,31 +13,44 @@ import type { Logger } from 'pino';
 export const REST_ERRORS = {
   BAD_REQUEST: { status: 400, message: 'the request cannot be understood' },
   INVALID_NODE_ID: { status: 400, message: 'a node id is a decimal number from 1 to 18446744073709551615' },
+  INVALID_COMMAND: { status: 400, message: 'this is no command of Protocol v2' },
+  UNAUTHORIZED: { status: 401, message: 'a valid token is needed: authorization: Bearer TOKEN' },
+  FORBIDDEN: { status: 403, message: 'this token does not have the role for this' },
   NOT_FOUND: { status: 404, message: 'there is nothing at this path; GET / lists what is here' },
   NODE_NOT_FOUND: { status: 404, message: 'no node with this id is known' },
+  COMMAND_NOT_FOUND: { status: 404, message: 'no command with this id is kept' },
+  ENROLMENT_NOT_FOUND: { status: 404, message: 'no node with this name is enrolled' },
+  TOKEN_NOT_FOUND: { status: 404, message: 'no token with this id was made' },
   METHOD_NOT_ALLOWED: {
     status: 405,
     message: 'this path does not support this method; see the allow header',
   },
   REQUEST_TIMEOUT: { status: 408, message: 'the request was not complete in time' },
+  CONFLICT: { status: 409, message: 'this is not possible in the present state' },
   PAYLOAD_TOO_LARGE: { status: 413, message: 'the body is larger than allowed' },
   URI_TOO_LONG: { status: 414, message: 'the path is longer than allowed' },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, message: 'the body must be application/json' },
+  IDEMPOTENCY_CONFLICT: { status: 422, message: 'this idempotency key was used for another request' },
+  TOO_MANY_REQUESTS: { status: 429, message: 'too many requests; see the retry-after header' },
   HEADERS_TOO_LARGE: { status: 431, message: 'the headers are larger than allowed' },
   INTERNAL_ERROR: { status: 500, message: 'Core failed to answer; its log says why' },
   UNAVAILABLE: { status: 503, message: 'Core cannot answer this now; try again' },
+  STATE_UNAVAILABLE: { status: 503, message: 'Core cannot write its state now; try again' },
   TOO_MANY_LISTS: { status: 503, message: 'too many large lists are being read; try again' },
 } as const satisfies Record<string, { status: number; message: string }>;
 
 export type RestErrorCode = keyof typeof REST_ERRORS;
 
-/** Thrown by routes; ends as the table says. */
+/** Thrown by routes; ends as the table says. `detail`, in our words, takes the place of the table's message. */
 export class RestError extends Error {
   readonly code: RestErrorCode;
-  constructor(code: RestErrorCode) {
-    super(REST_ERRORS[code].message);
+  /** The field of the request that is wrong, where there is one. */
+  readonly field: string | undefined;
+  constructor(code: RestErrorCode, options: { readonly detail?: string; readonly field?: string } = {}) {
+    super(options.detail ?? REST_ERRORS[code].message);
     this.name = 'RestError';
     this.code = code;
+    this.field = options.field;
   }
 }
 
@@ -64,7 +77,7 @@ export function createErrorHandler(
   logger: Logger,
 ): (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => FastifyReply {
   return (error, request, reply) => {
-    if (error instanceof RestError) return sendError(reply, error.code);
+    if (error instanceof RestError) return sendError(reply, error.code, error.message);
     // A schema error names the field in the schema's words.
     if (error.validation !== undefined) return sendError(reply, 'BAD_REQUEST', error.message);
     const status = error.statusCode ?? 500;
