@@ -55,6 +55,8 @@ export const LIMITS = {
   /** Restarts of a dead shard: first pause, and the longest one. */
   shardRestartMinMs: 50,
   shardRestartMaxMs: 5_000,
+  /** A shard that ran for so long is restarted after the first pause again. */
+  shardRestartForgetMs: 60_000,
   /** A shard or the aggregator that has not reported ready by then never will. */
   threadStartTimeoutMs: 15_000,
   /** How often a write that found the disk full is tried again. */
