@@ -190,6 +190,7 @@ export class Registrar {
       status,
       nowMs: Date.now(),
       lastSeenMs: this.#table[session * SESSION_STRIDE + SESSION.last_seen_ms]!,
+      dialect: this.#table[session * SESSION_STRIDE + SESSION.dialect]!,
       totals: sessionTotals(this.#table, session),
     });
   }

@@ -3,6 +3,7 @@
  *
  * Owned by main. Reads the shared table, never writes it.
  */
+import { describeDialect } from '../protocol/dialect.js';
 import type { NodeRecord, NodeTotals } from '../registry/record.js';
 import type { NodeRegistry } from '../registry/registry.js';
 import { sessionCell, sessionTotals } from '../registry/session-totals.js';
@@ -64,6 +65,7 @@ function viewOf(record: NodeRecord, sessionTable: Float64Array): NodeView {
       ? Math.max(record.lastSeenMs, sessionCell(sessionTable, session, 'last_seen_ms'))
       : record.lastSeenMs,
     registrations: record.registrations,
+    dialect: describeDialect(connected ? sessionCell(sessionTable, session, 'dialect') : record.dialect),
     totals: connected ? plus(record.totals, sessionTotals(sessionTable, session)) : record.totals,
     pots: record.pots,
     potsOverflow: record.potsOverflow,

@@ -7,6 +7,7 @@
 import { type Static, Type } from 'typebox';
 import { ERROR_CODES } from '../errors.js';
 import { SHARD_FIELDS } from '../memory/counters.js';
+import { EVENT_FORMS, FRAMINGS, UNIT_SPELLINGS } from '../protocol/dialect.js';
 import { NODE_STATUSES } from '../protocol/node-status-update.js';
 import { RATE_FIELDS } from '../telemetry/stats.js';
 
@@ -34,6 +35,28 @@ const potFields = {
   updated: Moment,
 };
 
+/** One of a few words, or null where nothing tells yet. */
+function wordOrNull<W extends string>(words: readonly W[], description: string) {
+  return Type.Unsafe<W | null>({ type: ['string', 'null'], enum: [...words, null], description });
+}
+
+const Dialect = Type.Object(
+  {
+    framing: wordOrNull(FRAMINGS, 'lines: a newline ends each frame; objects: the outermost brace does'),
+    events: Type.Array(
+      Type.Unsafe<(typeof EVENT_FORMS)[number]>({ type: 'string', enum: [...EVENT_FORMS] }),
+      {
+        description: 'forms its events came in; compiled and legacy ones were rewritten as documented',
+      },
+    ),
+    units: wordOrNull(
+      UNIT_SPELLINGS,
+      'how it spells what has no fields, and so how Core spells commands without fields to it',
+    ),
+  },
+  { description: 'how the connection was seen to speak the protocol; of the last one while disconnected' },
+);
+
 const nodeFields = {
   node_id: U64,
   id: Type.String({ description: 'node_id as text, for clients whose numbers are doubles' }),
@@ -48,6 +71,7 @@ const nodeFields = {
   connected_since: MomentOrNull,
   last_seen: MomentOrNull,
   registrations: Type.Integer(),
+  dialect: Dialect,
   frames: Type.Integer(),
   records: Type.Integer(),
   events: Type.Integer(),

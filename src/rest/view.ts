@@ -4,6 +4,7 @@
  *
  * Owned by main. Nothing here may wait for another thread.
  */
+import type { Dialect } from '../protocol/dialect.js';
 import type { NodeType } from '../protocol/node-registration.js';
 import type { NodeStatus } from '../protocol/node-status-update.js';
 import type { NodeTotals, PotRecord } from '../registry/record.js';
@@ -37,6 +38,8 @@ export interface NodeView {
   readonly connectedSinceMs: number | null;
   readonly lastSeenMs: number;
   readonly registrations: number;
+  /** Of the present session, or of the last one. */
+  readonly dialect: Dialect;
   readonly totals: NodeTotals;
   readonly pots: ReadonlyMap<string, PotRecord>;
   readonly potsOverflow: number;

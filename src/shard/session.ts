@@ -14,6 +14,7 @@ import { LIMITS } from '../limits.js';
 import { SHARD } from '../memory/counters.js';
 import { SESSION, SESSION_STRIDE } from '../memory/session-table.js';
 import { type Scanner, STOP } from '../native/scanner.js';
+import { DIALECT } from '../protocol/dialect.js';
 import { FIELD, MESSAGE, VALUE } from '../protocol/fields.js';
 import { type FrameReader, KIND, type Kind } from '../protocol/frame-reader.js';
 import { type NodeRegistration, readNodeRegistration } from '../protocol/node-registration.js';
@@ -77,6 +78,8 @@ export class Session implements FrameSink {
   readonly #potTypes = new Map<string, string>();
   #refusedUnregistered = 0;
   readonly #replies = new ErrorReplies();
+  /** Bits of protocol/dialect.ts, as they stand in the session table. */
+  #dialect = 0;
 
   constructor(number: number, remote: string, context: ShardContext) {
     this.number = number;
@@ -92,6 +95,11 @@ export class Session implements FrameSink {
 
   get state(): State {
     return this.#state;
+  }
+
+  /** This connection itself spelt a unit value as a bare string, so that is how its unit commands are spelt. */
+  get bareUnits(): boolean {
+    return (this.#dialect & DIALECT.bareUnits) !== 0;
   }
 
   get accepting(): boolean {
@@ -115,6 +123,7 @@ export class Session implements FrameSink {
     table[this.#row + SESSION.last_seen_ms] = now;
     table[this.#row + SESSION.bytes_in]! += length;
     this.#framer.receive(length);
+    this.#noteFraming();
   }
 
   onEnd(reason: EndReason): void {
@@ -142,6 +151,7 @@ export class Session implements FrameSink {
     this.#restOfLine = undefined;
     if (rest !== undefined) this.line(rest, 0, rest.length);
     this.#framer.resume();
+    this.#noteFraming();
     // The frames that were held may have ended the session.
     if (this.state !== 'registered') return;
     if (this.#peerEnded !== undefined) this.#finish(this.#peerEnded);
@@ -179,6 +189,7 @@ export class Session implements FrameSink {
       const stop = scanner.scan(at, end, ring.offset, ring.space, resume);
       const { events } = scanner;
       if (events > 0) {
+        this.#speaks(DIALECT.documented);
         output.publishRun(scanner.copiedBytes, events);
         counters[SHARD.events]! += events;
         counters[SHARD.frames]! += events;
@@ -252,6 +263,7 @@ export class Session implements FrameSink {
       if (registration && this.#state === 'unregistered') this.close('registration refused');
       return;
     }
+    this.#speaks(DIALECT.objects);
     if (kind === KIND.nodeRegistration) return this.#register(bytes, start, end);
     if (this.#state !== 'registered') {
       return this.#refuse('NODE_NOT_FOUND', 'register first', bytes, start, end);
@@ -269,9 +281,11 @@ export class Session implements FrameSink {
       case KIND.potEvent:
         return this.#potEvent();
       case KIND.compiledPotEvent:
+        this.#speaks(DIALECT.compiled);
         counters[SHARD.events_compiled]!++;
         return this.#event(`${documentCompiled(reader, this.#potType())}\n`);
       case KIND.legacyPotEvent:
+        this.#speaks(DIALECT.legacy);
         counters[SHARD.events_legacy]!++;
         return this.#event(`${documentLegacy(reader, this.#context.output.nowMs)}\n`);
       case KIND.nodeStatusUpdate:
@@ -280,9 +294,13 @@ export class Session implements FrameSink {
         return this.#potStatusUpdate();
       case KIND.nodeEvent:
         counters[SHARD.node_events]!++;
+        // {"Error":{...}} does not tell: that is how the family that knows only bare strings writes what has fields.
+        if (reader.bareString) this.#speaks(DIALECT.bareUnits);
+        else if (reader.type(FIELD.type) !== VALUE.absent) this.#speaks(DIALECT.objectUnits);
         return this.#pass();
       case KIND.nodeDrop:
         counters[SHARD.node_drops]!++;
+        this.#speaks(reader.bareString ? DIALECT.bareUnits : DIALECT.objectUnits);
         return this.close('node said goodbye');
     }
   }
@@ -314,6 +332,7 @@ export class Session implements FrameSink {
 
   #potEvent(): void {
     const { reader } = this.#context;
+    this.#speaks(DIALECT.documented);
     if (reader.type(FIELD.pot_type) === VALUE.absent)
       return this.#event(`${oneLine(withPotType(reader, this.#potType()))}\n`);
     this.#pass();
@@ -386,6 +405,17 @@ export class Session implements FrameSink {
   #countFrame(): void {
     this.#context.counters[SHARD.frames]!++;
     this.#context.table[this.#row + SESSION.frames]!++;
+  }
+
+  #noteFraming(): void {
+    if (this.#framer.inLines) this.#speaks(DIALECT.lines);
+  }
+
+  /** Notes how the node speaks. */
+  #speaks(bit: number): void {
+    if ((this.#dialect & bit) !== 0) return;
+    this.#dialect |= bit;
+    this.#count(SESSION.dialect, this.#dialect);
   }
 
   #count(field: number, value: number): void {
