@@ -138,6 +138,7 @@ export class Registrar {
           message: 'Registration successful',
           potTypes,
         });
+        this.#sessions.registered(open);
         this.#logger.info({ ...node, shard: open.slot, known: decision.takesOver }, 'node registered');
         break;
       }

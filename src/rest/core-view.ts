@@ -7,6 +7,7 @@ import { describeDialect } from '../protocol/dialect.js';
 import type { NodeRecord, NodeTotals } from '../registry/record.js';
 import type { NodeRegistry } from '../registry/registry.js';
 import { sessionCell, sessionTotals } from '../registry/session-totals.js';
+import type { AdmissionCounts } from '../telemetry/admission-counts.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import type { Stats } from '../telemetry/stats.js';
 import type { About, CoreView, Health, NodeView } from './view.js';
@@ -17,6 +18,7 @@ export interface CoreViewParts {
   readonly stats: Stats;
   readonly metrics: Metrics;
   newestDeadLetters(limit: number): Promise<readonly string[]>;
+  admission(): AdmissionCounts;
   about(): About;
   health(): Health;
 }
@@ -33,6 +35,7 @@ export function createCoreView(parts: CoreViewParts): CoreView {
     },
     nodeCounts: () => registry.counts(),
     stats: () => stats.snapshot(),
+    admission: () => parts.admission(),
     deadLetters() {
       const { dead_letters, dead_letter_bytes } = stats.snapshot().aggregator;
       return { frames: dead_letters, bytes: dead_letter_bytes };

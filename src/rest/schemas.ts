@@ -9,6 +9,7 @@ import { ERROR_CODES } from '../errors.js';
 import { SHARD_FIELDS } from '../memory/counters.js';
 import { EVENT_FORMS, FRAMINGS, UNIT_SPELLINGS } from '../protocol/dialect.js';
 import { NODE_STATUSES } from '../protocol/node-status-update.js';
+import { TURNED_AWAY_REASONS } from '../telemetry/admission-counts.js';
 import { RATE_FIELDS } from '../telemetry/stats.js';
 
 /** An unsigned 64-bit number with exactly its digits; the serialiser takes bigint for `integer`. */
@@ -107,6 +108,15 @@ export const StatsAnswer = Type.Object({
   uptime_seconds: Type.Number(),
   health: HealthAnswer,
   nodes: Type.Object({ known: Type.Integer(), connected: Type.Integer(), by_status: numbers(NODE_STATUSES) }),
+  admission: Type.Object(
+    {
+      waiting: Type.Integer({ description: 'connections that wait for a shard now' }),
+      most_waiting: Type.Integer({ description: 'the most that ever waited' }),
+      admitted: Type.Integer({ description: 'connections handed to a shard' }),
+      turned_away: numbers(TURNED_AWAY_REASONS),
+    },
+    { description: 'what happened to connections at the node port before a shard had them' },
+  ),
   rates_per_second: Type.Object({ last_1s: RatesRow, last_10s: RatesRow, last_60s: RatesRow }),
   totals: numbers([...SHARD_FIELDS, 'refused']),
   errors: numbers(ERROR_CODES),

@@ -9,6 +9,7 @@ import type { NodeType } from '../protocol/node-registration.js';
 import type { NodeStatus } from '../protocol/node-status-update.js';
 import type { NodeTotals, PotRecord } from '../registry/record.js';
 import type { NodeCounts } from '../registry/registry.js';
+import type { AdmissionCounts } from '../telemetry/admission-counts.js';
 import type { StatsSnapshot } from '../telemetry/stats.js';
 
 export interface About {
@@ -58,6 +59,7 @@ export interface CoreView {
   node(id: bigint): NodeView | undefined;
   nodeCounts(): NodeCounts;
   stats(): StatsSnapshot;
+  admission(): AdmissionCounts;
   deadLetters(): DeadLetterSummary;
   /** JSON texts of the newest refused frames, the newest first. */
   newestDeadLetters(limit: number): Promise<readonly string[]>;

@@ -23,6 +23,7 @@ import { errorReply, nodeDisconnected, nodeRegistered, registrationAck } from '.
 import { documentCompiled, withPotType } from '../protocol/pot-event.js';
 import { documentLegacy, type PotStatus } from '../protocol/pot-status-update.js';
 import { isForeign, objectEnds } from './bytes.js';
+import { ErrorRate } from './error-rate.js';
 import { ErrorReplies } from './error-replies.js';
 import { Framer, type FrameSink, type ShardBuffer } from './framer.js';
 import type { CloseReason, EndReason, ShardToMain } from './messages.js';
@@ -39,6 +40,8 @@ export interface ShardContext {
   readonly table: Float64Array;
   readonly maxFrameBytes: number;
   readonly errorReplies: boolean;
+  /** Refused frames in a minute above which a registered connection is closed; 0: never. */
+  readonly maxErrorsPerMinute: number;
   post(message: ShardToMain): void;
   /** Says in the log what was refused; bounded by the caller's own rate. */
   logRefused(entry: {
@@ -78,6 +81,7 @@ export class Session implements FrameSink {
   readonly #potTypes = new Map<string, string>();
   #refusedUnregistered = 0;
   readonly #replies = new ErrorReplies();
+  readonly #errorRate = new ErrorRate();
   /** Bits of protocol/dialect.ts, as they stand in the session table. */
   #dialect = 0;
 
@@ -408,6 +412,8 @@ export class Session implements FrameSink {
   }
 
   #noteFraming(): void {
+    // A row that was given back may belong to another connection by now.
+    if (this.#state === 'closed') return;
     if (this.#framer.inLines) this.#speaks(DIALECT.lines);
   }
 
@@ -429,9 +435,20 @@ export class Session implements FrameSink {
     this.#countRefused(code);
     this.#deadLetter(code, reason, bytes.subarray(start, end), end - start);
     this.#answer(code, reason);
+    if (this.#state === 'registered') return this.#limitErrors(code);
     if (this.#state !== 'unregistered') return;
     this.#refusedUnregistered++;
     if (this.#refusedUnregistered >= LIMITS.refusedBeforeRegistration) this.close('not a node');
+  }
+
+  /** A bad frame alone never ends a connection; a flood of them does. The node is told why, whatever was held back. */
+  #limitErrors(code: ErrorCode): void {
+    const { maxErrorsPerMinute: limit, output, counters, errorReplies } = this.#context;
+    if (limit === 0 || this.#errorRate.count(output.nowMs) <= limit) return;
+    counters[SHARD.closed_for_errors]!++;
+    if (errorReplies)
+      this.#write(errorReply(code, `too many errors: more than ${limit} refused frames in a minute`, 0));
+    this.close('too many errors');
   }
 
   #deadLetter(code: ErrorCode, reason: string, bytes: Uint8Array, sizeBytes: number): void {
