@@ -39,6 +39,23 @@ export const LIMITS = {
   deadLetterFrameBytes: 4 * KiB,
   /** Refused frames an unregistered connection may send before it is closed (a port scan, HTTP, TLS). */
   refusedBeforeRegistration: 8,
+  /** Connections that wait for their turn to be handed to a shard, all addresses together: as many as there may be
+   *  nodes by default. A fuller queue turns away who has the most waiting. Costs a descriptor each. */
+  waitingConnections: 16_384,
+  /** No more wait than `admission.accepts_per_second` lets in within this time: nodes give up after about 15 s, and a
+   *  turn that comes later is wasted on a connection that is dead. But so many always may. */
+  waitingSeconds: 10,
+  waitingConnectionsMin: 64,
+  /** What `admission.accepts_per_second` lets in at once after a pause: this much of a second's worth. */
+  acceptBurstMs: 50,
+  /** Connections handed to one shard that have not registered yet. More would make what a shard has to do for strangers
+   *  in one turn longer, and with it the latency of everybody's events in a storm; fewer would leave it idle while
+   *  main decides. */
+  registeringPerShard: 64,
+  /** A stranger that has not registered by then makes room for the next one: it is slow, or says nothing. */
+  registeringMs: 250,
+  /** Lines in the log about connections that were turned away: one for each reason in this time. */
+  turnedAwayLogIntervalMs: 10_000,
   /** `Error` answers per connection: at most one in this time, the rest is counted in the next one. */
   errorReplyIntervalMs: 1000,
   /** Answers waiting for a node that does not read them; above it the connection is closed. */

@@ -105,6 +105,7 @@ export class Core {
       version,
       mode,
       stats: () => stats.snapshot(),
+      admission: () => this.#gate.counts(),
       nodes: () => registry.counts(),
       healthy: () => this.#health.status === 'ok',
     });
@@ -113,6 +114,7 @@ export class Core {
       sessionTable: table,
       stats,
       metrics,
+      admission: () => this.#gate.counts(),
       newestDeadLetters: (limit) => newestDeadLetters(join(config.storage.dir, 'dead-letters'), limit),
       about: () => ({ version, mode, startedAtMs, uptimeMs: Date.now() - startedAtMs }),
       health: () => this.#health,

@@ -31,6 +31,13 @@ interface Answer {
   json: any;
 }
 
+const ADMISSION = {
+  waiting: 3,
+  mostWaiting: 4,
+  admitted: 50,
+  turnedAway: { per_address: 6, queue_full: 7, max_connections: 8, no_descriptor: 9, stopping: 10 },
+};
+
 class Core {
   readonly registry = new NodeRegistry();
   readonly sessionTable = createSessionTable(32);
@@ -40,6 +47,7 @@ class Core {
     version: '1.2.3',
     mode: 'portable',
     stats: () => this.stats.snapshot(),
+    admission: () => ADMISSION,
     nodes: () => this.registry.counts(),
     healthy: () => this.health.status === 'ok',
   });
@@ -51,6 +59,7 @@ class Core {
     sessionTable: this.sessionTable,
     stats: this.stats,
     metrics: this.metrics,
+    admission: () => ADMISSION,
     newestDeadLetters: async (limit) => this.deadLetters.slice(0, limit),
     about: () => ({ version: '1.2.3', mode: 'portable', startedAtMs: STARTED_MS, uptimeMs: 61_500 }),
     health: () => this.health,
@@ -212,6 +221,7 @@ test('a node shows what its past sessions and its present one have counted', asy
     connected_since: null,
     last_seen: '2026-11-20T12:00:00.500Z',
     registrations: 1,
+    dialect: { framing: null, events: [], units: null },
     frames: 50,
     records: 0,
     events: 40,

@@ -138,6 +138,7 @@ export class Registrar {
           message: 'Registration successful',
           potTypes,
         });
+        this.#sessions.registered(open);
         this.#logger.info({ ...node, shard: open.slot, known: decision.takesOver }, 'node registered');
         break;
       }
@@ -190,6 +191,7 @@ export class Registrar {
       status,
       nowMs: Date.now(),
       lastSeenMs: this.#table[session * SESSION_STRIDE + SESSION.last_seen_ms]!,
+      dialect: this.#table[session * SESSION_STRIDE + SESSION.dialect]!,
       totals: sessionTotals(this.#table, session),
     });
   }

@@ -4,7 +4,7 @@
  * row before it gives it out again.
  *
  * `announced` is 1 from when NodeRegistered is in the ring until NodeDisconnected is: when a shard dies, main sees
- * from it which nodes consumers take for connected.
+ * from it which nodes consumers take for connected. `dialect` holds the bits of protocol/dialect.ts.
  */
 export const SESSION_FIELDS = [
   'last_seen_ms',
@@ -14,6 +14,7 @@ export const SESSION_FIELDS = [
   'refused',
   'bytes_in',
   'announced',
+  'dialect',
 ] as const;
 
 export type SessionField = (typeof SESSION_FIELDS)[number];

@@ -35,6 +35,7 @@ export function createEntry(request: RegistrationRequest): Entry {
     connectedSinceMs: request.nowMs,
     lastSeenMs: request.nowMs,
     registrations: 0,
+    dialect: 0,
     totals: NO_TOTALS,
     pots: NO_POTS,
     potsOverflow: 0,

@@ -44,6 +44,8 @@ export interface NodeRecord {
   readonly lastSeenMs: number;
   /** Registrations accepted for this record, over all its ids. */
   readonly registrations: number;
+  /** How the last session that has ended spoke (bits of protocol/dialect.ts); the present one's is in the session table. */
+  readonly dialect: number;
   /** Sums of the sessions that have ended; the present one is still in the session table. */
   readonly totals: NodeTotals;
   readonly pots: ReadonlyMap<string, PotRecord>;

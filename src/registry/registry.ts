@@ -37,6 +37,8 @@ export interface SessionEnd {
   readonly nowMs: number;
   /** Last frame of the session, from the session table; without it, `nowMs`. */
   readonly lastSeenMs?: number;
+  /** How it spoke: bits of protocol/dialect.ts. */
+  readonly dialect?: number;
   /** What this session counted. */
   readonly totals: NodeTotals;
 }
@@ -116,6 +118,7 @@ export class NodeRegistry {
     entry.shard = null;
     // Not before its start: the row of a session that never got a frame counted still says 0.
     entry.lastSeenMs = Math.max(entry.lastSeenMs, end.lastSeenMs ?? end.nowMs);
+    entry.dialect = end.dialect ?? entry.dialect;
     entry.totals = {
       frames: entry.totals.frames + end.totals.frames,
       records: entry.totals.records + end.totals.records,

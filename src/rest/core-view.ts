@@ -3,9 +3,11 @@
  *
  * Owned by main. Reads the shared table, never writes it.
  */
+import { describeDialect } from '../protocol/dialect.js';
 import type { NodeRecord, NodeTotals } from '../registry/record.js';
 import type { NodeRegistry } from '../registry/registry.js';
 import { sessionCell, sessionTotals } from '../registry/session-totals.js';
+import type { AdmissionCounts } from '../telemetry/admission-counts.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import type { Stats } from '../telemetry/stats.js';
 import type { About, CoreView, Health, NodeView } from './view.js';
@@ -16,6 +18,7 @@ export interface CoreViewParts {
   readonly stats: Stats;
   readonly metrics: Metrics;
   newestDeadLetters(limit: number): Promise<readonly string[]>;
+  admission(): AdmissionCounts;
   about(): About;
   health(): Health;
 }
@@ -32,6 +35,7 @@ export function createCoreView(parts: CoreViewParts): CoreView {
     },
     nodeCounts: () => registry.counts(),
     stats: () => stats.snapshot(),
+    admission: () => parts.admission(),
     deadLetters() {
       const { dead_letters, dead_letter_bytes } = stats.snapshot().aggregator;
       return { frames: dead_letters, bytes: dead_letter_bytes };
@@ -64,6 +68,7 @@ function viewOf(record: NodeRecord, sessionTable: Float64Array): NodeView {
       ? Math.max(record.lastSeenMs, sessionCell(sessionTable, session, 'last_seen_ms'))
       : record.lastSeenMs,
     registrations: record.registrations,
+    dialect: describeDialect(connected ? sessionCell(sessionTable, session, 'dialect') : record.dialect),
     totals: connected ? plus(record.totals, sessionTotals(sessionTable, session)) : record.totals,
     pots: record.pots,
     potsOverflow: record.potsOverflow,

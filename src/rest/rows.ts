@@ -30,6 +30,7 @@ export function nodeRow(node: NodeView): NodeRowJson {
     connected_since: isoTime(node.connectedSinceMs),
     last_seen: isoTime(node.lastSeenMs),
     registrations: node.registrations,
+    dialect: { ...node.dialect, events: [...node.dialect.events] },
     frames: node.totals.frames,
     records: node.totals.records,
     events: node.totals.events,

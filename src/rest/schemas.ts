@@ -7,7 +7,9 @@
 import { type Static, Type } from 'typebox';
 import { ERROR_CODES } from '../errors.js';
 import { SHARD_FIELDS } from '../memory/counters.js';
+import { EVENT_FORMS, FRAMINGS, UNIT_SPELLINGS } from '../protocol/dialect.js';
 import { NODE_STATUSES } from '../protocol/node-status-update.js';
+import { TURNED_AWAY_REASONS } from '../telemetry/admission-counts.js';
 import { RATE_FIELDS } from '../telemetry/stats.js';
 
 /** An unsigned 64-bit number with exactly its digits; the serialiser takes bigint for `integer`. */
@@ -34,6 +36,28 @@ const potFields = {
   updated: Moment,
 };
 
+/** One of a few words, or null where nothing tells yet. */
+function wordOrNull<W extends string>(words: readonly W[], description: string) {
+  return Type.Unsafe<W | null>({ type: ['string', 'null'], enum: [...words, null], description });
+}
+
+const Dialect = Type.Object(
+  {
+    framing: wordOrNull(FRAMINGS, 'lines: a newline ends each frame; objects: the outermost brace does'),
+    events: Type.Array(
+      Type.Unsafe<(typeof EVENT_FORMS)[number]>({ type: 'string', enum: [...EVENT_FORMS] }),
+      {
+        description: 'forms its events came in; compiled and legacy ones were rewritten as documented',
+      },
+    ),
+    units: wordOrNull(
+      UNIT_SPELLINGS,
+      'how it spells what has no fields, and so how Core spells commands without fields to it',
+    ),
+  },
+  { description: 'how the connection was seen to speak the protocol; of the last one while disconnected' },
+);
+
 const nodeFields = {
   node_id: U64,
   id: Type.String({ description: 'node_id as text, for clients whose numbers are doubles' }),
@@ -48,6 +72,7 @@ const nodeFields = {
   connected_since: MomentOrNull,
   last_seen: MomentOrNull,
   registrations: Type.Integer(),
+  dialect: Dialect,
   frames: Type.Integer(),
   records: Type.Integer(),
   events: Type.Integer(),
@@ -83,6 +108,15 @@ export const StatsAnswer = Type.Object({
   uptime_seconds: Type.Number(),
   health: HealthAnswer,
   nodes: Type.Object({ known: Type.Integer(), connected: Type.Integer(), by_status: numbers(NODE_STATUSES) }),
+  admission: Type.Object(
+    {
+      waiting: Type.Integer({ description: 'connections that wait for a shard now' }),
+      most_waiting: Type.Integer({ description: 'the most that ever waited' }),
+      admitted: Type.Integer({ description: 'connections handed to a shard' }),
+      turned_away: numbers(TURNED_AWAY_REASONS),
+    },
+    { description: 'what happened to connections at the node port before a shard had them' },
+  ),
   rates_per_second: Type.Object({ last_1s: RatesRow, last_10s: RatesRow, last_60s: RatesRow }),
   totals: numbers([...SHARD_FIELDS, 'refused']),
   errors: numbers(ERROR_CODES),

@@ -4,10 +4,12 @@
  *
  * Owned by main. Nothing here may wait for another thread.
  */
+import type { Dialect } from '../protocol/dialect.js';
 import type { NodeType } from '../protocol/node-registration.js';
 import type { NodeStatus } from '../protocol/node-status-update.js';
 import type { NodeTotals, PotRecord } from '../registry/record.js';
 import type { NodeCounts } from '../registry/registry.js';
+import type { AdmissionCounts } from '../telemetry/admission-counts.js';
 import type { StatsSnapshot } from '../telemetry/stats.js';
 
 export interface About {
@@ -37,6 +39,8 @@ export interface NodeView {
   readonly connectedSinceMs: number | null;
   readonly lastSeenMs: number;
   readonly registrations: number;
+  /** Of the present session, or of the last one. */
+  readonly dialect: Dialect;
   readonly totals: NodeTotals;
   readonly pots: ReadonlyMap<string, PotRecord>;
   readonly potsOverflow: number;
@@ -55,6 +59,7 @@ export interface CoreView {
   node(id: bigint): NodeView | undefined;
   nodeCounts(): NodeCounts;
   stats(): StatsSnapshot;
+  admission(): AdmissionCounts;
   deadLetters(): DeadLetterSummary;
   /** JSON texts of the newest refused frames, the newest first. */
   newestDeadLetters(limit: number): Promise<readonly string[]>;

@@ -62,6 +62,7 @@ export type CloseReason =
   | 'registration refused'
   | 'not a node'
   | 'frame too large'
+  | 'too many errors'
   | 'does not read its answers'
   | 'Core is stopping'
   | 'shard failed';

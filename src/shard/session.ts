@@ -14,6 +14,7 @@ import { LIMITS } from '../limits.js';
 import { SHARD } from '../memory/counters.js';
 import { SESSION, SESSION_STRIDE } from '../memory/session-table.js';
 import { type Scanner, STOP } from '../native/scanner.js';
+import { DIALECT } from '../protocol/dialect.js';
 import { FIELD, MESSAGE, VALUE } from '../protocol/fields.js';
 import { type FrameReader, KIND, type Kind } from '../protocol/frame-reader.js';
 import { type NodeRegistration, readNodeRegistration } from '../protocol/node-registration.js';
@@ -22,6 +23,7 @@ import { errorReply, nodeDisconnected, nodeRegistered, registrationAck } from '.
 import { documentCompiled, withPotType } from '../protocol/pot-event.js';
 import { documentLegacy, type PotStatus } from '../protocol/pot-status-update.js';
 import { isForeign, objectEnds } from './bytes.js';
+import { ErrorRate } from './error-rate.js';
 import { ErrorReplies } from './error-replies.js';
 import { Framer, type FrameSink, type ShardBuffer } from './framer.js';
 import type { CloseReason, EndReason, ShardToMain } from './messages.js';
@@ -38,6 +40,8 @@ export interface ShardContext {
   readonly table: Float64Array;
   readonly maxFrameBytes: number;
   readonly errorReplies: boolean;
+  /** Refused frames in a minute above which a registered connection is closed; 0: never. */
+  readonly maxErrorsPerMinute: number;
   post(message: ShardToMain): void;
   /** Says in the log what was refused; bounded by the caller's own rate. */
   logRefused(entry: {
@@ -77,6 +81,9 @@ export class Session implements FrameSink {
   readonly #potTypes = new Map<string, string>();
   #refusedUnregistered = 0;
   readonly #replies = new ErrorReplies();
+  readonly #errorRate = new ErrorRate();
+  /** Bits of protocol/dialect.ts, as they stand in the session table. */
+  #dialect = 0;
 
   constructor(number: number, remote: string, context: ShardContext) {
     this.number = number;
@@ -92,6 +99,11 @@ export class Session implements FrameSink {
 
   get state(): State {
     return this.#state;
+  }
+
+  /** This connection itself spelt a unit value as a bare string, so that is how its unit commands are spelt. */
+  get bareUnits(): boolean {
+    return (this.#dialect & DIALECT.bareUnits) !== 0;
   }
 
   get accepting(): boolean {
@@ -115,6 +127,7 @@ export class Session implements FrameSink {
     table[this.#row + SESSION.last_seen_ms] = now;
     table[this.#row + SESSION.bytes_in]! += length;
     this.#framer.receive(length);
+    this.#noteFraming();
   }
 
   onEnd(reason: EndReason): void {
@@ -142,6 +155,7 @@ export class Session implements FrameSink {
     this.#restOfLine = undefined;
     if (rest !== undefined) this.line(rest, 0, rest.length);
     this.#framer.resume();
+    this.#noteFraming();
     // The frames that were held may have ended the session.
     if (this.state !== 'registered') return;
     if (this.#peerEnded !== undefined) this.#finish(this.#peerEnded);
@@ -179,6 +193,7 @@ export class Session implements FrameSink {
       const stop = scanner.scan(at, end, ring.offset, ring.space, resume);
       const { events } = scanner;
       if (events > 0) {
+        this.#speaks(DIALECT.documented);
         output.publishRun(scanner.copiedBytes, events);
         counters[SHARD.events]! += events;
         counters[SHARD.frames]! += events;
@@ -252,6 +267,7 @@ export class Session implements FrameSink {
       if (registration && this.#state === 'unregistered') this.close('registration refused');
       return;
     }
+    this.#speaks(DIALECT.objects);
     if (kind === KIND.nodeRegistration) return this.#register(bytes, start, end);
     if (this.#state !== 'registered') {
       return this.#refuse('NODE_NOT_FOUND', 'register first', bytes, start, end);
@@ -269,9 +285,11 @@ export class Session implements FrameSink {
       case KIND.potEvent:
         return this.#potEvent();
       case KIND.compiledPotEvent:
+        this.#speaks(DIALECT.compiled);
         counters[SHARD.events_compiled]!++;
         return this.#event(`${documentCompiled(reader, this.#potType())}\n`);
       case KIND.legacyPotEvent:
+        this.#speaks(DIALECT.legacy);
         counters[SHARD.events_legacy]!++;
         return this.#event(`${documentLegacy(reader, this.#context.output.nowMs)}\n`);
       case KIND.nodeStatusUpdate:
@@ -280,9 +298,13 @@ export class Session implements FrameSink {
         return this.#potStatusUpdate();
       case KIND.nodeEvent:
         counters[SHARD.node_events]!++;
+        // {"Error":{...}} does not tell: that is how the family that knows only bare strings writes what has fields.
+        if (reader.bareString) this.#speaks(DIALECT.bareUnits);
+        else if (reader.type(FIELD.type) !== VALUE.absent) this.#speaks(DIALECT.objectUnits);
         return this.#pass();
       case KIND.nodeDrop:
         counters[SHARD.node_drops]!++;
+        this.#speaks(reader.bareString ? DIALECT.bareUnits : DIALECT.objectUnits);
         return this.close('node said goodbye');
     }
   }
@@ -314,6 +336,7 @@ export class Session implements FrameSink {
 
   #potEvent(): void {
     const { reader } = this.#context;
+    this.#speaks(DIALECT.documented);
     if (reader.type(FIELD.pot_type) === VALUE.absent)
       return this.#event(`${oneLine(withPotType(reader, this.#potType()))}\n`);
     this.#pass();
@@ -388,6 +411,19 @@ export class Session implements FrameSink {
     this.#context.table[this.#row + SESSION.frames]!++;
   }
 
+  #noteFraming(): void {
+    // A row that was given back may belong to another connection by now.
+    if (this.#state === 'closed') return;
+    if (this.#framer.inLines) this.#speaks(DIALECT.lines);
+  }
+
+  /** Notes how the node speaks. */
+  #speaks(bit: number): void {
+    if ((this.#dialect & bit) !== 0) return;
+    this.#dialect |= bit;
+    this.#count(SESSION.dialect, this.#dialect);
+  }
+
   #count(field: number, value: number): void {
     this.#context.table[this.#row + field] = value;
   }
@@ -399,9 +435,20 @@ export class Session implements FrameSink {
     this.#countRefused(code);
     this.#deadLetter(code, reason, bytes.subarray(start, end), end - start);
     this.#answer(code, reason);
+    if (this.#state === 'registered') return this.#limitErrors(code);
     if (this.#state !== 'unregistered') return;
     this.#refusedUnregistered++;
     if (this.#refusedUnregistered >= LIMITS.refusedBeforeRegistration) this.close('not a node');
+  }
+
+  /** A bad frame alone never ends a connection; a flood of them does. The node is told why, whatever was held back. */
+  #limitErrors(code: ErrorCode): void {
+    const { maxErrorsPerMinute: limit, output, counters, errorReplies } = this.#context;
+    if (limit === 0 || this.#errorRate.count(output.nowMs) <= limit) return;
+    counters[SHARD.closed_for_errors]!++;
+    if (errorReplies)
+      this.#write(errorReply(code, `too many errors: more than ${limit} refused frames in a minute`, 0));
+    this.close('too many errors');
   }
 
   #deadLetter(code: ErrorCode, reason: string, bytes: Uint8Array, sizeBytes: number): void {

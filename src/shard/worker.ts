@@ -59,6 +59,7 @@ class Shard {
       table: start.sessions,
       maxFrameBytes: config.ingest.max_frame_bytes,
       errorReplies: config.ingest.error_replies,
+      maxErrorsPerMinute: config.admission.max_errors_per_minute,
       post: (message: ShardToMain) => port.postMessage(message),
       logRefused: (entry) => {
         this.#logLines++;
@@ -176,8 +177,10 @@ class Shard {
     for (const session of [...this.#sessions.values()]) {
       this.#guard(() => {
         if (session.state === 'unregistered') {
-          if (now - session.openedMs > ingest.registration_timeout_seconds * 1000)
+          if (now - session.openedMs > ingest.registration_timeout_seconds * 1000) {
+            this.#context.counters[SHARD.registration_timeouts]!++;
             session.close('did not register in time');
+          }
           return;
         }
         if (session.state !== 'registered') return;

@@ -8,6 +8,7 @@ export function statsRoute(app: RestApp, view: CoreView): void {
   app.get('/api/v1/stats', { schema: { response: { 200: StatsAnswer } } }, async (_request, reply) => {
     const { version, mode, startedAtMs, uptimeMs } = view.about();
     const { known, connected, byStatus } = view.nodeCounts();
+    const { waiting, mostWaiting, admitted, turnedAway } = view.admission();
     const { totals, refused, errors, shards, aggregator, rates } = view.stats();
     return reply.send({
       version,
@@ -16,6 +17,7 @@ export function statsRoute(app: RestApp, view: CoreView): void {
       uptime_seconds: Math.round(uptimeMs) / 1000,
       health: view.health(),
       nodes: { known, connected, by_status: byStatus },
+      admission: { waiting, most_waiting: mostWaiting, admitted, turned_away: turnedAway },
       rates_per_second: { last_1s: rates.last1s, last_10s: rates.last10s, last_60s: rates.last60s },
       totals: { ...totals, refused },
       errors,
