@@ -26,6 +26,11 @@ export const SHARD_FIELDS = [
   'heap_used_bytes',
   'error_replies',
   'error_replies_held_back',
+  'tls_handshakes',
+  /** Handshakes that did not come about, and those whose certificate was refused. */
+  'tls_failures',
+  /** Connections without TLS where it is required. */
+  'tls_missing',
   ...ERROR_CODES.map((code) => `refused_${code}` as const),
 ] as const;
 

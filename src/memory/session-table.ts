@@ -4,7 +4,7 @@
  * row before it gives it out again.
  *
  * `announced` is 1 from when NodeRegistered is in the ring until NodeDisconnected is: when a shard dies, main sees
- * from it which nodes consumers take for connected.
+ * from it which nodes consumers take for connected. `tls` is 1 for a connection that is encrypted.
  */
 export const SESSION_FIELDS = [
   'last_seen_ms',
@@ -14,6 +14,7 @@ export const SESSION_FIELDS = [
   'refused',
   'bytes_in',
   'announced',
+  'tls',
 ] as const;
 
 export type SessionField = (typeof SESSION_FIELDS)[number];

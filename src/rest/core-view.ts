@@ -57,6 +57,7 @@ function viewOf(record: NodeRecord, sessionTable: Float64Array): NodeView {
     reportedAddress: record.reportedAddress,
     reportedPort: record.reportedPort,
     remote: record.remote,
+    tls: connected && sessionCell(sessionTable, session, 'tls') === 1,
     shard: record.shard,
     connectedSinceMs: connected ? record.connectedSinceMs : null,
     // A fresh row is zero until the session's first frame was seen.
