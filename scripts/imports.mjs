@@ -24,7 +24,7 @@ const MAY_IMPORT = {
   commands: [...BASE, 'access', 'protocol', 'registry', 'state'],
   tls: [...BASE, 'config'],
   backends: [...BASE, 'access', 'commands', 'config', 'protocol', 'registry', 'stream'],
-  shard: [...BASE, 'config', 'memory', 'native', 'protocol'],
+  shard: [...BASE, 'config', 'memory', 'native', 'protocol', 'tls'],
   stream: [...BASE, 'config', 'log', 'memory', 'native'],
   gate: [
     ...BASE,
@@ -52,7 +52,7 @@ const MAY_IMPORT = {
     'telemetry',
     'tls',
   ],
-  supervisor: [...BASE, 'config', 'memory', 'native', 'shard', 'stream', 'telemetry'],
+  supervisor: [...BASE, 'config', 'memory', 'native', 'shard', 'stream', 'telemetry', 'tls'],
   main: [
     'access',
     'backends',

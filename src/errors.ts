@@ -27,7 +27,7 @@ export const ERROR_MEANING: Record<ErrorCode, string> = {
   INVALID_NODE_ID: 'the node id is out of range, or is not the id this connection registered',
   NODE_NOT_FOUND: 'the connection has not registered',
   NODE_ALREADY_REGISTERED: 'the id is in use by another, connected node',
-  AUTHENTICATION_FAILED: 'the TOTP code was refused',
+  AUTHENTICATION_FAILED: 'the TOTP code or the certificate was refused, or TLS is missing',
   NODE_REGISTRATION_FAILED: 'the node cannot be registered now, for example because a table is full',
 };
 

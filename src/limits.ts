@@ -93,6 +93,25 @@ export const LIMITS = {
   /** Changes of state waiting for the disk; above it registrations, enrolments and commands are refused. Room for all
    *  nodes of a full Core that reconnect while the disk is full. */
   stateBacklogChanges: 65_536,
+  /** A file of [tls]. It is sent to every shard; CA lists stay far below, only a CRL of a very large CA comes near. */
+  tlsFileBytes: 4 * MiB,
+  /** How often the files of [tls] are looked at: a few stat calls. */
+  tlsLookIntervalMs: 1000,
+  /** Certificate and key are exchanged one after the other; files that do not fit together for longer are an error. */
+  tlsSettleMs: 5_000,
+  /** How often the WebSocket port tries to read new files, at that interval, before it says that it cannot. */
+  tlsRenewTries: 10,
+  /** TLS handshake of a REST client; those of nodes end with `ingest.registration_timeout_seconds`. */
+  tlsHandshakeMs: 10_000,
+  /** Lines about failed handshakes a shard writes in a second; the rest is counted. */
+  tlsLogLinesPerSecond: 5,
+  /** Characters of a name in a node's certificate that are logged: its owner chose it. */
+  tlsNameLength: 255,
+  /** WebSocket servers with earlier certificates that live on for the consumers they have; above it the oldest one is
+   *  closed with its consumers. A new one comes with every new certificate, so this is years. */
+  tlsRetiredServers: 16,
+  /** For whom an earlier certificate's WebSocket server was in the middle of a handshake or a request. */
+  tlsRetireMs: 30_000,
   /** A request on 9002. */
   restBodyBytes: 256 * KiB,
 } as const;

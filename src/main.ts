@@ -27,6 +27,7 @@ import { AggregatorThread } from './stream/aggregator-thread.js';
 import { ShardSupervisor } from './supervisor.js';
 import { Metrics } from './telemetry/metrics.js';
 import { Stats } from './telemetry/stats.js';
+import { Certificates } from './tls/certificates.js';
 
 const SECOND_MS = 1000;
 
@@ -47,6 +48,7 @@ export class Core {
   readonly #shards: ShardSupervisor;
   readonly #gate: Gate;
   readonly #rest: RestServer;
+  readonly #certificates: Certificates | undefined;
   readonly #clock: NodeJS.Timeout;
   #health: Health = { status: 'starting', reason: 'not all ports listen yet' };
   #end!: (exitCode: number) => void;
@@ -54,10 +56,11 @@ export class Core {
 
   /** Starts Core; resolves when everything listens. Throws a FatalError, with everything it had started ended. */
   static async start(config: Config, version: string, logger: Logger): Promise<Core> {
+    const certificates = await Certificates.open(config.tls, logger);
     const data = await holdDataDirectory(config.storage.dir);
     let core: Core | undefined;
     try {
-      core = new Core(config, version, logger, data);
+      core = new Core(config, version, logger, data, certificates);
       await core.#listen(version);
       return core;
     } catch (error) {
@@ -67,7 +70,14 @@ export class Core {
     }
   }
 
-  private constructor(config: Config, version: string, logger: Logger, data: DataDirectory) {
+  private constructor(
+    config: Config,
+    version: string,
+    logger: Logger,
+    data: DataDirectory,
+    certificates: Certificates | undefined,
+  ) {
+    this.#certificates = certificates;
     this.#config = config;
     this.#logger = logger;
     this.#data = data;
@@ -86,10 +96,21 @@ export class Core {
     const sessions = new Sessions(table, shardCount);
     this.#aggregator = new AggregatorThread(config, mode, aggregatorCounters, {
       onDisk: (full) => this.#onDisk(full),
+      onTlsFailed: () =>
+        logger.error('the WebSocket port cannot use the new certificate and keeps the one it has'),
       onDeath: (error) => this.#onAggregatorDeath(error),
     });
     this.#shards = new ShardSupervisor(
-      { config, mode, shards: shardCount, sessions: table, aggregator: this.#aggregator, stats, logger },
+      {
+        config,
+        mode,
+        shards: shardCount,
+        sessions: table,
+        aggregator: this.#aggregator,
+        stats,
+        logger,
+        tls: certificates?.material,
+      },
       {
         onMessage: (slot, message) => this.#onShardMessage(slot, message, sessions, registrar),
         onReady: (slot) => registrar.noticesGiven(slot),
@@ -99,7 +120,14 @@ export class Core {
         },
       },
     );
-    const registrar = new Registrar(registry, sessions, table, this.#shards, logger);
+    const registrar = new Registrar(
+      registry,
+      sessions,
+      table,
+      this.#shards,
+      logger,
+      config.tls.match_node_name,
+    );
     this.#gate = new Gate(config, mode, sessions, this.#shards, logger);
     const metrics = new Metrics({
       version,
@@ -108,6 +136,7 @@ export class Core {
       admission: () => this.#gate.counts(),
       nodes: () => registry.counts(),
       healthy: () => this.#health.status === 'ok',
+      ...(certificates !== undefined && { certificate: () => certificates.state() }),
     });
     const view = createCoreView({
       registry,
@@ -123,7 +152,13 @@ export class Core {
       config,
       view,
       logger,
+      ...(config.tls.backend && certificates !== undefined ? { tls: certificates.material } : {}),
       ...(config.server.debug ? { debug: this.#faults() } : {}),
+    });
+    certificates?.onChange((material) => {
+      this.#shards.renewTls(material);
+      this.#aggregator.renewTls();
+      this.#rest.renewTls(material);
     });
     this.#clock = setInterval(() => {
       stats.sample(performance.now());
@@ -136,6 +171,7 @@ export class Core {
   async stop(signal: string): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
+    this.#certificates?.close();
     this.#health = { status: 'stopping', reason: 'Core is stopping' };
     this.#logger.info({ signal }, 'stopping');
     const deadlineMs = Date.now() + this.#config.server.shutdown_timeout_ms;
@@ -155,6 +191,12 @@ export class Core {
     this.#end(EXIT.ok);
   }
 
+  /** The operator says that files have changed. Without TLS there is nothing to be read again. */
+  reload(): void {
+    if (this.#certificates === undefined) this.#logger.info('nothing to reload: TLS is not configured');
+    else void this.#certificates.reload();
+  }
+
   async #listen(version: string): Promise<void> {
     const { proxyPort, recovered } = await this.#aggregator.ready;
     if (recovered.tornBytes > 0 || recovered.reindexedRecords > 0)
@@ -167,6 +209,7 @@ export class Core {
       proxy_port: proxyPort,
     };
     this.#health = { status: 'ok' };
+    this.#certificates?.watch();
     this.#logger.info(
       {
         ...ports,
@@ -205,6 +248,11 @@ export class Core {
       case 'refused': {
         const { type: _, ...entry } = message;
         this.#logger.warn({ shard: slot, ...entry }, 'frame refused');
+        break;
+      }
+      case 'tls-failed': {
+        const { type: _, ...entry } = message;
+        this.#logger.warn({ shard: slot, ...entry }, 'TLS connection refused');
         break;
       }
       case 'opened': {
@@ -257,6 +305,7 @@ export class Core {
 
   async #close(): Promise<void> {
     clearInterval(this.#clock);
+    this.#certificates?.close();
     await Promise.all([this.#shards.close(), this.#rest.close()]);
     this.#data.release();
   }
@@ -266,6 +315,7 @@ export class Core {
     this.#stopping = true;
     this.#gate.stop();
     clearInterval(this.#clock);
+    this.#certificates?.close();
     await Promise.all([this.#shards.close(), this.#rest.close()]);
     await this.#aggregator.finish(Date.now());
   }

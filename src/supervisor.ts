@@ -20,6 +20,7 @@ import type { Mode } from './native/addon.js';
 import type { MainToShard, Orphan, ShardStart, ShardToMain } from './shard/messages.js';
 import type { AggregatorThread } from './stream/aggregator-thread.js';
 import type { Stats } from './telemetry/stats.js';
+import type { TlsMaterial } from './tls/material.js';
 
 export interface SupervisorHooks {
   onMessage(slot: number, message: ShardToMain): void;
@@ -51,6 +52,7 @@ export class ShardSupervisor {
   readonly #stats: Stats;
   readonly #logger: Logger;
   readonly #hooks: SupervisorHooks;
+  #tls: TlsMaterial | undefined;
   readonly #pool: Piscina;
   readonly #slots: Slot[] = [];
   #running: number[] = [];
@@ -67,6 +69,7 @@ export class ShardSupervisor {
       aggregator: AggregatorThread;
       stats: Stats;
       logger: Logger;
+      tls: TlsMaterial | undefined;
     },
     hooks: SupervisorHooks,
   ) {
@@ -77,6 +80,7 @@ export class ShardSupervisor {
     this.#stats = parts.stats;
     this.#logger = parts.logger;
     this.#hooks = hooks;
+    this.#tls = parts.tls;
     this.#pool = new Piscina({
       filename: new URL('./shard/worker.js', import.meta.url).href,
       minThreads: parts.shards,
@@ -113,6 +117,14 @@ export class ShardSupervisor {
 
   post(slot: number, message: MainToShard, transfer: ArrayBuffer[] = []): void {
     this.#slots[slot]!.port.postMessage(message, transfer);
+  }
+
+  /** What new TLS connections are made with, in shards that run and in those that start later. */
+  renewTls(material: TlsMaterial): void {
+    this.#tls = material;
+    for (const slot of this.#slots)
+      if (slot.state === 'starting' || slot.state === 'running')
+        slot.port.postMessage({ type: 'tls', material } satisfies MainToShard);
   }
 
   /** Every shard deals with what it has read, closes its connections and stops. */
@@ -180,6 +192,7 @@ export class ShardSupervisor {
       ring: memory,
       counters,
       sessions: this.#sessions,
+      tls: this.#tls,
       orphans,
     };
     const startTimer = setTimeout(

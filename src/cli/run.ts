@@ -36,6 +36,8 @@ async function run(file: string | undefined, flags: Readonly<Record<string, stri
   // Before Core says anything, so that whoever stops it the moment it is ready finds it listening.
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
+  // Without a listener it would end the process. Before Core runs there is nothing to reload.
+  process.on('SIGHUP', () => running?.reload());
   logger.info({ version, node: process.version, config: path, created }, 'honeybee-core starts');
   for (const note of notes) logger.warn({ note }, 'configuration');
   const core = await start(() => Core.start(config, version, logger), logger);

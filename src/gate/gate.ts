@@ -116,7 +116,7 @@ export class Gate {
         relay?.consumed(message.bytes);
         break;
       case 'relay-write':
-        relay?.write(message.text);
+        relay?.write(message.data);
         break;
       case 'relay-close':
         relay?.close();

@@ -38,6 +38,8 @@ export class Registrar {
   readonly #table: Float64Array;
   readonly #shards: ShardDoor;
   readonly #logger: Logger;
+  /** A node's certificate must bear its name. */
+  readonly #matchNodeName: boolean;
   /** By the session that has to close first. */
   readonly #superseding = new Map<number, Waiting>();
   readonly #lastRuns = new Map<bigint, LastRun>();
@@ -50,19 +52,28 @@ export class Registrar {
     table: Float64Array,
     shards: ShardDoor,
     logger: Logger,
+    matchNodeName: boolean,
   ) {
     this.#registry = registry;
     this.#sessions = sessions;
     this.#table = table;
     this.#shards = shards;
     this.#logger = logger;
+    this.#matchNodeName = matchNodeName;
   }
 
   receive(message: Extract<ShardToMain, { type: 'register' | 'status' | 'pot' | 'closed' }>): void {
     switch (message.type) {
       case 'register': {
         const open = this.#sessions.get(message.session);
-        if (open !== undefined) this.#decide({ open, registration: message.registration });
+        if (open === undefined) break;
+        if (this.#bearsItsName(message)) this.#decide({ open, registration: message.registration });
+        else
+          this.#refuse(
+            open,
+            'AUTHENTICATION_FAILED',
+            'the certificate of the node does not bear its node_name',
+          );
         break;
       }
       case 'status':
@@ -106,6 +117,10 @@ export class Registrar {
   /** Forgets what rings have passed; call it now and then. */
   sweep(): void {
     for (const [id, last] of this.#lastRuns) if (last.ring.passed(last.published)) this.#lastRuns.delete(id);
+  }
+
+  #bearsItsName({ registration, certificateNames }: Extract<ShardToMain, { type: 'register' }>): boolean {
+    return !this.#matchNodeName || certificateNames?.includes(registration.nodeName) === true;
   }
 
   #decide({ open, registration }: Waiting): void {

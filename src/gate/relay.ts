@@ -41,9 +41,9 @@ export class Relay {
       this.#socket.resume();
   }
 
-  write(text: string): void {
+  write(data: string | Uint8Array): void {
     if (!this.#socket.writable) return;
-    this.#socket.write(text);
+    this.#socket.write(data);
     if (this.#socket.writableLength <= LIMITS.nodeWriteBufferBytes) return;
     this.#end('does not read its answers');
     this.#socket.destroy();

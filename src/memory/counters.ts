@@ -30,6 +30,11 @@ export const SHARD_FIELDS = [
   'closed_for_errors',
   /** Connections that did not register within `ingest.registration_timeout_seconds`. */
   'registration_timeouts',
+  'tls_handshakes',
+  /** Handshakes that did not come about, and those whose certificate was refused. */
+  'tls_failures',
+  /** Connections without TLS where it is required. */
+  'tls_missing',
   ...ERROR_CODES.map((code) => `refused_${code}` as const),
 ] as const;
 

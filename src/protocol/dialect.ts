@@ -17,6 +17,8 @@ export const DIALECT = {
   /** Something that has no fields came as an object (`{"NodeDrop":{}}`) or as a bare string (`"NodeDrop"`). */
   objectUnits: 32,
   bareUnits: 64,
+  /** The connection is encrypted. */
+  tls: 128,
 } as const;
 
 export const FRAMINGS = ['lines', 'objects'] as const;

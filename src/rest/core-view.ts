@@ -3,7 +3,7 @@
  *
  * Owned by main. Reads the shared table, never writes it.
  */
-import { describeDialect } from '../protocol/dialect.js';
+import { DIALECT, describeDialect } from '../protocol/dialect.js';
 import type { NodeRecord, NodeTotals } from '../registry/record.js';
 import type { NodeRegistry } from '../registry/registry.js';
 import { sessionCell, sessionTotals } from '../registry/session-totals.js';
@@ -61,6 +61,7 @@ function viewOf(record: NodeRecord, sessionTable: Float64Array): NodeView {
     reportedAddress: record.reportedAddress,
     reportedPort: record.reportedPort,
     remote: record.remote,
+    tls: connected && (sessionCell(sessionTable, session, 'dialect') & DIALECT.tls) !== 0,
     shard: record.shard,
     connectedSinceMs: connected ? record.connectedSinceMs : null,
     // A fresh row is zero until the session's first frame was seen.

@@ -26,6 +26,7 @@ export function nodeRow(node: NodeView): NodeRowJson {
     address: node.reportedAddress,
     port: node.reportedPort,
     remote: node.remote,
+    tls: node.tls,
     shard: node.shard,
     connected_since: isoTime(node.connectedSinceMs),
     last_seen: isoTime(node.lastSeenMs),

@@ -68,6 +68,7 @@ const nodeFields = {
   address: Type.String({ description: 'as reported by the node' }),
   port: Type.Integer({ description: 'as reported by the node' }),
   remote: Type.String({ description: 'where the connection came from' }),
+  tls: Type.Boolean({ description: 'the present connection is encrypted' }),
   shard: IntegerOrNull,
   connected_since: MomentOrNull,
   last_seen: MomentOrNull,

@@ -5,13 +5,16 @@
  * list takes. There is no log line per request: whoever can reach the port could fill a disk with them.
  */
 import { lookup } from 'node:dns/promises';
+import type { ServerOptions as HttpsOptions, Server as HttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
-import Fastify from 'fastify';
+import Fastify, { type FastifyServerOptions } from 'fastify';
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.js';
 import { EXIT, FatalError } from '../errors.js';
 import { LIMITS } from '../limits.js';
+import { backendContextOptions } from '../tls/context.js';
+import type { TlsMaterial } from '../tls/material.js';
 import type { RestApp } from './app.js';
 import { answerBrokenHttp, COMMON_HEADERS, createErrorHandler, sendError } from './errors.js';
 import { REST_LIMITS } from './limits.js';
@@ -31,6 +34,8 @@ export interface RestServerOptions {
   readonly config: { readonly server: Pick<Config['server'], 'host' | 'backend_port'> };
   readonly view: CoreView;
   readonly logger: Logger;
+  /** Absent: plain HTTP. */
+  readonly tls?: TlsMaterial;
   /** Opens the fault-injection routes. */
   readonly debug?: Faults;
 }
@@ -38,16 +43,18 @@ export interface RestServerOptions {
 export interface RestServer {
   /** Resolves to the port, which matters when 0 was asked for; rejects with a FatalError if there is none. */
   listen(): Promise<number>;
+  /** For new connections, where it listens with TLS. */
+  renewTls(material: TlsMaterial): void;
   /** Ends idle connections at once and the others when they have their answer, or after a short grace. */
   close(): Promise<void>;
 }
 
 type State = 'new' | 'listening' | 'closing';
 
-export function createRestServer({ config, view, logger, debug }: RestServerOptions): RestServer {
+export function createRestServer({ config, view, logger, tls, debug }: RestServerOptions): RestServer {
   let state: State = 'new';
   let closed: Promise<void> | null = null;
-  const app = createApp(logger);
+  const app = createApp(logger, tls);
   app.addHook('onSend', async (_request, reply) => {
     if (state === 'closing') reply.header('connection', 'close');
   });
@@ -84,10 +91,20 @@ export function createRestServer({ config, view, logger, debug }: RestServerOpti
     return closed;
   }
 
-  return { listen, close };
+  function renewTls(material: TlsMaterial): void {
+    if (tls !== undefined)
+      (app.server as unknown as HttpsServer).setSecureContext(backendContextOptions(material));
+  }
+
+  return { listen, renewTls, close };
 }
 
-function createApp(logger: Logger): RestApp {
+function createApp(logger: Logger, tls: TlsMaterial | undefined): RestApp {
+  const http = {
+    headersTimeout: REST_LIMITS.headersTimeoutMs,
+    connectionsCheckingInterval: REST_LIMITS.connectionsCheckIntervalMs,
+    maxHeaderSize: REST_LIMITS.headerBytes,
+  };
   const app = Fastify({
     logger: false,
     bodyLimit: LIMITS.restBodyBytes,
@@ -95,11 +112,8 @@ function createApp(logger: Logger): RestApp {
     keepAliveTimeout: REST_LIMITS.keepAliveTimeoutMs,
     requestTimeout: REST_LIMITS.requestTimeoutMs,
     forceCloseConnections: 'idle',
-    http: {
-      headersTimeout: REST_LIMITS.headersTimeoutMs,
-      connectionsCheckingInterval: REST_LIMITS.connectionsCheckIntervalMs,
-      maxHeaderSize: REST_LIMITS.headerBytes,
-    },
+    http,
+    ...(tls !== undefined && httpsOption({ ...http, ...backendContextOptions(tls) })),
     // Values are taken as they are: no "5" for 5, and no field dropped in silence.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
     // Any text may stand for an id, so that the route and not the router says what is wrong with it.
@@ -116,6 +130,11 @@ function createApp(logger: Logger): RestApp {
   app.setErrorHandler(createErrorHandler(logger));
   app.setNotFoundHandler((_request, reply) => sendError(reply, 'NOT_FOUND'));
   return app;
+}
+
+/** An HTTPS server of Node is an HTTP server in all that fastify and the routes need; its type says otherwise. */
+function httpsOption(options: HttpsOptions): FastifyServerOptions {
+  return { https: { ...options, handshakeTimeout: LIMITS.tlsHandshakeMs } } as FastifyServerOptions;
 }
 
 function addRoutes(app: RestApp, view: CoreView): void {

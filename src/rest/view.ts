@@ -34,6 +34,8 @@ export interface NodeView {
   readonly reportedAddress: string;
   readonly reportedPort: number;
   readonly remote: string;
+  /** The present connection is encrypted. */
+  readonly tls: boolean;
   readonly shard: number | null;
   /** Null while disconnected. */
   readonly connectedSinceMs: number | null;

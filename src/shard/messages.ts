@@ -10,6 +10,7 @@ import type { Mode } from '../native/addon.js';
 import type { NodeRegistration } from '../protocol/node-registration.js';
 import type { NodeStatus } from '../protocol/node-status-update.js';
 import type { PotStatus } from '../protocol/pot-status-update.js';
+import type { TlsMaterial } from '../tls/material.js';
 
 /** What a shard is given when it starts: the argument of its piscina task. */
 export interface ShardStart {
@@ -22,6 +23,8 @@ export interface ShardStart {
   readonly ring: RingMemory;
   readonly counters: Float64Array;
   readonly sessions: Float64Array;
+  /** Undefined: TLS is not configured. */
+  readonly tls: TlsMaterial | undefined;
   /** Sessions of the shard that died in this slot: their notices are still owed to the stream. */
   readonly orphans: readonly Orphan[];
 }
@@ -46,6 +49,8 @@ export type MainToShard =
     }
   | { readonly type: 'refuse'; readonly session: number; readonly code: ErrorCode; readonly message: string }
   | { readonly type: 'close'; readonly session: number; readonly reason: CloseReason }
+  /** For new connections. */
+  | { readonly type: 'tls'; readonly material: TlsMaterial }
   /** Close every connection, write what was read, answer `drained`. */
   | { readonly type: 'drain' }
   /** Fault injection, only with server.debug. */
@@ -63,6 +68,9 @@ export type CloseReason =
   | 'not a node'
   | 'frame too large'
   | 'too many errors'
+  | 'TLS handshake failed'
+  | 'certificate refused'
+  | 'TLS is required'
   | 'does not read its answers'
   | 'Core is stopping'
   | 'shard failed';
@@ -77,7 +85,13 @@ export type ShardToMain =
   | { readonly type: 'ready' }
   /** The descriptor of the session was taken over. */
   | { readonly type: 'opened'; readonly session: number }
-  | { readonly type: 'register'; readonly session: number; readonly registration: NodeRegistration }
+  | {
+      readonly type: 'register';
+      readonly session: number;
+      readonly registration: NodeRegistration;
+      /** That the node's certificate bears; undefined: it has shown none. */
+      readonly certificateNames: readonly string[] | undefined;
+    }
   | { readonly type: 'status'; readonly session: number; readonly status: NodeStatus }
   | {
       readonly type: 'pot';
@@ -107,7 +121,16 @@ export type ShardToMain =
       /** Lines of this shard that were not sent since the last one. */
       readonly linesHeldBack: number;
     }
+  /** For the log: no connection came about over TLS. At most a few a second; `linesHeldBack` were not sent. */
+  | {
+      readonly type: 'tls-failed';
+      readonly reason: string;
+      readonly remote: string;
+      /** Of the certificate that was refused. */
+      readonly subject: string | undefined;
+      readonly linesHeldBack: number;
+    }
   | { readonly type: 'relay-consumed'; readonly session: number; readonly bytes: number }
-  | { readonly type: 'relay-write'; readonly session: number; readonly text: string }
+  | { readonly type: 'relay-write'; readonly session: number; readonly data: string | Uint8Array }
   | { readonly type: 'relay-close'; readonly session: number }
   | { readonly type: 'drained' };

@@ -66,6 +66,8 @@ export class Session implements FrameSink {
   stalledMs: number;
   status: NodeStatus = 'Unknown';
   transport!: Transport;
+  /** Of the node's certificate; undefined: it has shown none. */
+  certificateNames: readonly string[] | undefined;
   #state: State = 'unregistered';
   #peerEnded: EndReason | undefined;
   #registration: NodeRegistration | undefined;
@@ -133,6 +135,31 @@ export class Session implements FrameSink {
   onEnd(reason: EndReason): void {
     if (this.#state === 'deciding') this.#peerEnded = reason;
     else this.#finish(reason);
+  }
+
+  /** The connection is encrypted from here on. */
+  secured(certificateNames: readonly string[] | undefined): void {
+    this.certificateNames = certificateNames;
+    this.#context.counters[SHARD.tls_handshakes]!++;
+    this.#speaks(DIALECT.tls);
+  }
+
+  /** The node's certificate is not taken: it is told why. */
+  certificateRefused(reason: string): void {
+    this.#context.output.nowMs = Date.now();
+    if (this.#context.errorReplies)
+      this.#write(errorReply('AUTHENTICATION_FAILED', `certificate refused: ${reason}`, 0));
+    this.close('certificate refused');
+  }
+
+  /** Only TLS is taken, and this is none: `length` bytes that stand at the start of the read area. */
+  plainRefused(length: number): void {
+    const { output, buffer, counters } = this.#context;
+    output.nowMs = Date.now();
+    counters[SHARD.tls_missing]!++;
+    this.#countFrame();
+    this.#refuse('AUTHENTICATION_FAILED', 'this port takes TLS only', buffer.readArea, 0, length);
+    this.close('TLS is required');
   }
 
   // ---- what main tells ----------------------------------------------------------------------------------------
@@ -331,7 +358,8 @@ export class Session implements FrameSink {
     };
     this.#state = 'deciding';
     this.transport.pause();
-    this.#context.post({ type: 'register', session: this.number, registration });
+    const { certificateNames } = this;
+    this.#context.post({ type: 'register', session: this.number, registration, certificateNames });
   }
 
   #potEvent(): void {

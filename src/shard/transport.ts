@@ -3,11 +3,16 @@
  *
  * Bytes that arrive are put into the shard's one read buffer and announced with `onData(length)`; the handler deals
  * with them before it returns. A transport that is paused announces nothing.
+ *
+ * Where TLS is configured the first byte tells what a node speaks. One that speaks TLS gets another transport on top
+ * (secure-transport.ts), and this one only carries.
  */
 import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { MessagePort } from 'node:worker_threads';
 import { LIMITS } from '../limits.js';
 import type { EndReason, ShardToMain } from './messages.js';
+import { RelayStream } from './relay-stream.js';
 
 export interface TransportHandlers {
   /** `length` bytes stand at the start of the read area. */
@@ -15,6 +20,17 @@ export interface TransportHandlers {
   /** Nothing more will come. */
   onEnd(reason: EndReason): void;
 }
+
+/** What is asked, once, where TLS is configured. */
+export interface Greeting {
+  /** The node speaks TLS; `stream` begins with its first bytes. */
+  tls(stream: Duplex): void;
+  /** It does not: `length` bytes stand at the start of the read area. False: then it is not taken, and was told so. */
+  plain(length: number): boolean;
+}
+
+/** First byte of a TLS connection: a record of the handshake (RFC 8446 section 5.1). No frame begins so. */
+const TLS_HANDSHAKE = 0x16;
 
 export interface Transport {
   write(text: string): void;
@@ -27,15 +43,24 @@ export interface Transport {
 }
 
 /** How long a node may take to read the last answer before its socket is destroyed. */
-const CLOSE_GRACE_MS = 2_000;
+export const CLOSE_GRACE_MS = 2_000;
 
 export class SocketTransport implements Transport {
   readonly #socket: Socket;
+  readonly #readArea: Uint8Array;
   #handlers: TransportHandlers | undefined;
+  #greeting: Greeting | undefined;
 
   /** `readArea` is shared by all sockets of the shard: one thread, one read at a time. */
-  constructor(fd: number, readArea: Uint8Array, handlers: TransportHandlers) {
+  constructor(
+    fd: number,
+    readArea: Uint8Array,
+    handlers: TransportHandlers,
+    greeting: Greeting | undefined = undefined,
+  ) {
+    this.#readArea = readArea;
     this.#handlers = handlers;
+    this.#greeting = greeting;
     this.#socket = new Socket({
       fd,
       readable: true,
@@ -44,6 +69,7 @@ export class SocketTransport implements Transport {
       onread: {
         buffer: readArea,
         callback: (length: number) => {
+          if (this.#greeting !== undefined) return this.#greet(this.#greeting, length);
           this.#handlers?.onData(length);
           return true;
         },
@@ -86,6 +112,21 @@ export class SocketTransport implements Transport {
     socket.once('close', () => clearTimeout(timer));
   }
 
+  /** False: no further read goes to the read area. */
+  #greet(greeting: Greeting, length: number): boolean {
+    this.#greeting = undefined;
+    if (this.#readArea[0] !== TLS_HANDSHAKE) {
+      if (greeting.plain(length)) this.#handlers?.onData(length);
+      return true;
+    }
+    this.#handlers = undefined;
+    const socket = this.#socket;
+    socket.pause();
+    socket.unshift(Buffer.from(this.#readArea.subarray(0, length)));
+    greeting.tls(socket);
+    return false;
+  }
+
   #ended(reason: EndReason): void {
     const handlers = this.#handlers;
     this.#handlers = undefined;
@@ -104,16 +145,28 @@ export class RelayTransport implements Transport {
   #pumping = false;
   /** What came while paused: at most LIMITS.relayWindowBytes, because main stops there. */
   #waiting: Uint8Array[] = [];
+  #greeting: Greeting | undefined;
+  /** The node speaks TLS: everything goes here. */
+  #stream: RelayStream | undefined;
 
-  constructor(session: number, port: MessagePort, readArea: Uint8Array, handlers: TransportHandlers) {
+  constructor(
+    session: number,
+    port: MessagePort,
+    readArea: Uint8Array,
+    handlers: TransportHandlers,
+    greeting: Greeting | undefined = undefined,
+  ) {
     this.#session = session;
     this.#port = port;
     this.#readArea = readArea;
     this.#handlers = handlers;
+    this.#greeting = greeting;
   }
 
   /** Main has read something. */
   received(data: Uint8Array): void {
+    if (this.#greeting !== undefined && data[0] === TLS_HANDSHAKE) this.#carry(this.#greeting);
+    if (this.#stream !== undefined) return this.#stream.received(data);
     this.#waiting.push(data);
     this.#pump();
   }
@@ -121,11 +174,17 @@ export class RelayTransport implements Transport {
   /** Main has seen the end. */
   finished(reason: EndReason): void {
     this.#ended = reason;
+    if (this.#stream !== undefined) return this.#stream.finished();
     this.#pump();
   }
 
+  /** Why the connection ended, as far as main knows. */
+  get endReason(): EndReason | undefined {
+    return this.#ended;
+  }
+
   write(text: string): void {
-    this.#post({ type: 'relay-write', session: this.#session, text });
+    this.#post({ type: 'relay-write', session: this.#session, data: text });
   }
 
   pause(): void {
@@ -147,6 +206,18 @@ export class RelayTransport implements Transport {
     this.#port.postMessage(message);
   }
 
+  #carry(greeting: Greeting): void {
+    this.#greeting = undefined;
+    this.#handlers = undefined;
+    const session = this.#session;
+    this.#stream = new RelayStream({
+      write: (data) => this.#post({ type: 'relay-write', session, data }),
+      consumed: (bytes) => this.#post({ type: 'relay-consumed', session, bytes }),
+      close: () => this.#post({ type: 'relay-close', session }),
+    });
+    greeting.tls(this.#stream);
+  }
+
   #pump(): void {
     // A handler may resume from within its own onData.
     if (this.#pumping) return;
@@ -161,7 +232,9 @@ export class RelayTransport implements Transport {
         }
         const piece = data.subarray(at, at + this.#readArea.length);
         this.#readArea.set(piece);
-        this.#handlers.onData(piece.length);
+        const greeting = this.#greeting;
+        this.#greeting = undefined;
+        if (greeting === undefined || greeting.plain(piece.length)) this.#handlers?.onData(piece.length);
         this.#post({ type: 'relay-consumed', session: this.#session, bytes: piece.length });
       }
     }

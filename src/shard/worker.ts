@@ -15,8 +15,10 @@ import { nodeDisconnected } from '../protocol/outbound.js';
 import { ShardBuffer } from './framer.js';
 import type { CloseReason, MainToShard, ShardStart, ShardToMain } from './messages.js';
 import { RingStopped, ShardOutput } from './output.js';
+import { SecureTransport } from './secure-transport.js';
 import { Session, type ShardContext } from './session.js';
-import { RelayTransport, SocketTransport, type TransportHandlers } from './transport.js';
+import { TlsTerms } from './tls-terms.js';
+import { type Greeting, RelayTransport, SocketTransport, type TransportHandlers } from './transport.js';
 
 /** Lines about refused frames a shard writes in a second; the rest is counted, and kept as dead letters anyway. */
 const REFUSED_LOG_LINES_PER_SECOND = 10;
@@ -36,6 +38,9 @@ class Shard {
   #end!: () => void;
   #logLines = 0;
   #logLinesHeldBack = 0;
+  readonly #tls: TlsTerms | undefined;
+  #tlsLogLines = 0;
+  #tlsLogLinesHeldBack = 0;
 
   constructor(start: ShardStart) {
     this.#start = start;
@@ -43,6 +48,7 @@ class Shard {
       this.#end = resolve;
     });
     const { config, mode, port } = start;
+    if (start.tls !== undefined) this.#tls = new TlsTerms(config.tls, start.tls);
     const addon = mode === 'native' ? loadAddon() : undefined;
     const buffer = new ShardBuffer();
     const output = new ShardOutput(start, addon);
@@ -81,6 +87,7 @@ class Shard {
     }
     this.#sweep = setInterval(() => {
       this.#logLines = 0;
+      this.#tlsLogLines = 0;
       this.#sweepSilent();
       start.counters[SHARD.heap_used_bytes] = getHeapStatistics().used_heap_size;
     }, LIMITS.sweepIntervalMs);
@@ -94,17 +101,19 @@ class Shard {
         this.#open(
           message.session,
           message.remote,
-          (handlers) => new SocketTransport(message.fd, this.#context.buffer.readArea, handlers),
+          (handlers, greeting) =>
+            new SocketTransport(message.fd, this.#context.buffer.readArea, handlers, greeting),
         );
         this.#context.post({ type: 'opened', session: message.session });
         break;
       case 'relay-open':
-        this.#open(message.session, message.remote, (handlers) => {
+        this.#open(message.session, message.remote, (handlers, greeting) => {
           const relay = new RelayTransport(
             message.session,
             this.#start.port,
             this.#context.buffer.readArea,
             handlers,
+            greeting,
           );
           this.#relays.set(message.session, relay);
           return relay;
@@ -124,6 +133,9 @@ class Shard {
         break;
       case 'close':
         this.#closeSoon(message.session, message.reason);
+        break;
+      case 'tls':
+        this.#tls?.renew(message.material);
         break;
       case 'drain':
         this.#drain();
@@ -147,17 +159,61 @@ class Shard {
   #open(
     number: number,
     remote: string,
-    connect: (handlers: TransportHandlers) => Session['transport'],
+    connect: (handlers: TransportHandlers, greeting: Greeting | undefined) => Session['transport'],
   ): void {
     const { counters } = this.#context;
     const session = new Session(number, remote, this.#context);
     this.#sessions.set(number, session);
     counters[SHARD.connections_total]!++;
     counters[SHARD.connections_open] = this.#sessions.size;
-    session.transport = connect({
+    const handlers: TransportHandlers = {
       onData: (length) => this.#guard(() => session.onData(length)),
       onEnd: (reason) => this.#guard(() => session.onEnd(reason)),
+    };
+    const tls = this.#tls;
+    session.transport = connect(handlers, tls && this.#greeting(session, tls, handlers));
+  }
+
+  /** How a connection begins where TLS is configured. */
+  #greeting(session: Session, tls: TlsTerms, handlers: TransportHandlers): Greeting {
+    return {
+      tls: (stream) => {
+        session.transport = new SecureTransport(stream, tls, this.#context.buffer.readArea, {
+          onData: handlers.onData,
+          // Where main relays, it knows better than the stream why that ended.
+          onEnd: (reason) => handlers.onEnd(this.#relays.get(session.number)?.endReason ?? reason),
+          onSecure: (names) => session.secured(names),
+          onFailed: (reason) => {
+            this.#tlsFailed(session, reason, undefined);
+            this.#guard(() => session.close('TLS handshake failed'));
+          },
+          onRefused: (reason, subject) => {
+            this.#tlsFailed(session, reason, subject);
+            this.#guard(() => session.certificateRefused(reason));
+          },
+        });
+      },
+      plain: (length) => {
+        if (!tls.plainText) this.#guard(() => session.plainRefused(length));
+        return tls.plainText;
+      },
+    };
+  }
+
+  #tlsFailed({ remote }: Session, reason: string, subject: string | undefined): void {
+    this.#context.counters[SHARD.tls_failures]!++;
+    if (++this.#tlsLogLines > LIMITS.tlsLogLinesPerSecond) {
+      this.#tlsLogLinesHeldBack++;
+      return;
+    }
+    this.#context.post({
+      type: 'tls-failed',
+      reason,
+      remote,
+      subject,
+      linesHeldBack: this.#tlsLogLinesHeldBack,
     });
+    this.#tlsLogLinesHeldBack = 0;
   }
 
   /** The one thing that may come out of dealing with input: the process is ending while the ring is full. */

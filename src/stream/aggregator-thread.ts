@@ -10,6 +10,8 @@ import type { AggregatorStart, AggregatorToMain, MainToAggregator } from './mess
 
 export interface AggregatorHooks {
   onDisk(full: boolean): void;
+  /** The WebSocket port cannot use the new certificate. */
+  onTlsFailed(): void;
   /** The thread ended and was not asked to. */
   onDeath(error: FatalError): void;
 }
@@ -50,6 +52,9 @@ export class AggregatorThread {
           case 'disk':
             this.#hooks.onDisk(message.full);
             break;
+          case 'tls-failed':
+            this.#hooks.onTlsFailed();
+            break;
           case 'finished':
             this.#finished?.(message.runsLeft);
             break;
@@ -75,6 +80,11 @@ export class AggregatorThread {
 
   addRing(slot: number, ring: RingMemory, wake: MessagePort): void {
     this.#post({ type: 'ring', slot, ring, wake }, [wake]);
+  }
+
+  /** There is a new certificate in the files of [tls]. */
+  renewTls(): void {
+    this.#post({ type: 'tls' });
   }
 
   /** Writes everything that is in the rings and says goodbye to consumers. Resolves with the runs that were left

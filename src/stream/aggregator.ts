@@ -34,6 +34,7 @@ class Aggregator {
   #scheduled = false;
   #diskFullSinceMs = 0;
   #finishBy: number | undefined;
+  #renewingTls: NodeJS.Timeout | undefined;
   #ended = false;
   readonly #clock: NodeJS.Timeout;
 
@@ -61,6 +62,7 @@ class Aggregator {
       { maxConsumers: config.stream.max_consumers, bufferBytes: config.stream.consumer_buffer_bytes },
       counters,
       addon,
+      config.tls.proxy && config.tls.cert_file !== '' ? config.tls : undefined,
     );
     counters[AGGREGATOR.next_seq] = this.#segments.nextSeq;
     counters[AGGREGATOR.segments] = this.#segments.segmentCount;
@@ -91,6 +93,9 @@ class Aggregator {
         this.#drain();
         break;
       }
+      case 'tls':
+        this.#renewTls(LIMITS.tlsRenewTries);
+        break;
       case 'finish':
         this.#finishBy = message.deadlineMs;
         this.#drain();
@@ -105,6 +110,14 @@ class Aggregator {
     this.#ended = true;
     clearInterval(this.#clock);
     this.#consumers.close();
+  }
+
+  /** Main has found the files good; but they are read again here, and may be changing once more. */
+  #renewTls(tries: number): void {
+    clearTimeout(this.#renewingTls);
+    if (this.#ended || this.#consumers.renewTls()) return;
+    if (tries <= 1) post({ type: 'tls-failed' });
+    else this.#renewingTls = setTimeout(() => this.#renewTls(tries - 1), LIMITS.tlsLookIntervalMs).unref();
   }
 
   #listen(wake: MessagePort): void {

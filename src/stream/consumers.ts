@@ -9,20 +9,15 @@
  * copies what it is given before send() returns, so ring memory may be passed in.
  */
 
-import type { HttpRequest, HttpResponse, TemplatedApp, us_listen_socket, WebSocket } from 'uWebSockets.js';
-import * as uws from 'uWebSockets.js';
-import { EXIT, FatalError } from '../errors.js';
+import type { HttpRequest, HttpResponse, WebSocket } from 'uWebSockets.js';
 import { LIMITS } from '../limits.js';
 import { AGGREGATOR } from '../memory/counters.js';
 import type { Addon } from '../native/addon.js';
+import { ConsumerDoor, type Server, type ServerTls } from './consumer-door.js';
 
 /** Close codes and reasons, RFC 6455 section 7.4 and the IANA registry. */
 const GOING_AWAY = 1001;
 const TRY_AGAIN_LATER = 1013;
-
-/** The package's types lack this constant. */
-const LISTEN_EXCLUSIVE = (uws as unknown as Record<'LIBUS_LISTEN_EXCLUSIVE_PORT', number>)
-  .LIBUS_LISTEN_EXCLUSIVE_PORT;
 
 /** uWebSockets.js collects what is sent inside cork() in 16 KiB; beyond it every send is a system call of its own. */
 const CORK_BYTES = 15 * 1024;
@@ -48,21 +43,39 @@ export interface ConsumerLimits {
 }
 
 export class Consumers {
-  readonly #app: TemplatedApp;
+  readonly #door: ConsumerDoor;
   readonly #limits: ConsumerLimits;
   readonly #counters: Float64Array;
   readonly #addon: Addon | undefined;
   readonly #consumers = new Map<WebSocket<ConsumerData>, Consumer>();
   /** Ends of the lines of a batch; grows to the largest batch seen, which LIMITS.batchBytes bounds. */
   #ends = new Int32Array(8192);
-  #listening: us_listen_socket | undefined;
   #onEmpty: (() => void) | undefined;
 
-  constructor(limits: ConsumerLimits, counters: Float64Array, addon: Addon | undefined) {
+  constructor(
+    limits: ConsumerLimits,
+    counters: Float64Array,
+    addon: Addon | undefined,
+    tls: ServerTls | undefined,
+  ) {
     this.#limits = limits;
     this.#counters = counters;
     this.#addon = addon;
-    this.#app = uws.App();
+    this.#door = new ConsumerDoor(tls, (server) => this.#equip(server));
+  }
+
+  /** Listens; the port in use. Throws FatalError where the port cannot be had. */
+  listen(host: string, port: number): number {
+    return this.#door.listen(host, port);
+  }
+
+  /** There is a new certificate in the files. False: it cannot be used, the old one stays. */
+  renewTls(): boolean {
+    return this.#door.renew();
+  }
+
+  #equip(server: Server): void {
+    const { app } = server;
     const behavior = {
       maxPayloadLength: LIMITS.consumerMessageBytes,
       // Our own bound comes first; this one must never drop a message in silence.
@@ -74,16 +87,22 @@ export class Consumers {
         request: HttpRequest,
         context: Parameters<HttpResponse['upgrade']>[4],
       ) => this.#upgrade(response, request, context),
-      open: (socket: WebSocket<ConsumerData>) => this.#opened(socket),
+      open: (socket: WebSocket<ConsumerData>) => {
+        server.sockets++;
+        this.#opened(socket);
+      },
       drain: (socket: WebSocket<ConsumerData>) => this.#sayGoodbye(this.#consumers.get(socket)),
-      close: (socket: WebSocket<ConsumerData>) => this.#closed(socket),
+      close: (socket: WebSocket<ConsumerData>) => {
+        server.sockets--;
+        this.#closed(socket);
+      },
     };
-    this.#app.ws<ConsumerData>('/', behavior);
-    this.#app.ws<ConsumerData>('/ws', behavior);
-    this.#app.get('/health', (response) => {
+    app.ws<ConsumerData>('/', behavior);
+    app.ws<ConsumerData>('/ws', behavior);
+    app.get('/health', (response) => {
       response.writeHeader('content-type', 'application/json').end('{"status":"ok"}');
     });
-    this.#app.any('/*', (response, request) => {
+    app.any('/*', (response, request) => {
       const known = request.getUrl() === '/' || request.getUrl() === '/ws';
       response
         .writeStatus(known ? '426 Upgrade Required' : '404 Not Found')
@@ -91,28 +110,6 @@ export class Consumers {
       if (known) response.writeHeader('upgrade', 'websocket');
       response.end(known ? '{"error":"this is a WebSocket"}' : '{"error":"not found"}');
     });
-  }
-
-  /** Listens; the port in use. Throws FatalError where the port cannot be had. */
-  listen(host: string, port: number): number {
-    const app = this.#app as unknown as {
-      listen(
-        host: string,
-        port: number,
-        options: number,
-        done: (socket: us_listen_socket | false) => void,
-      ): void;
-    };
-    app.listen(host, port, LISTEN_EXCLUSIVE, (socket) => {
-      if (socket !== false) this.#listening = socket;
-    });
-    if (this.#listening === undefined) {
-      throw new FatalError(
-        EXIT.unavailable,
-        `cannot listen on ${host}:${port} for WebSocket consumers (proxy.port): in use, or not allowed`,
-      );
-    }
-    return uws.us_socket_local_port(this.#listening);
   }
 
   get count(): number {
@@ -138,8 +135,9 @@ export class Consumers {
     }
   }
 
-  /** Refreshes the gauge of what is buffered for consumers. */
+  /** Refreshes the gauge of what is buffered for consumers, and tidies up. */
   measure(): void {
+    this.#door.sweep();
     let bytes = 0;
     for (const consumer of this.#consumers.values()) bytes += consumer.socket.getBufferedAmount();
     this.#counters[AGGREGATOR.bytes_buffered] = bytes;
@@ -147,7 +145,7 @@ export class Consumers {
 
   /** Accepts nobody any more, tells everybody goodbye, and calls `done` when the last one has gone. */
   finish(done: () => void): void {
-    this.#stopListening();
+    this.#door.stopListening();
     this.#onEmpty = done;
     for (const consumer of [...this.#consumers.values()]) {
       if (consumer.goodbye === undefined) this.#leave(consumer, GOING_AWAY, 'Core is stopping');
@@ -157,13 +155,7 @@ export class Consumers {
 
   /** Ends everything at once. The thread may only end after this. */
   close(): void {
-    this.#stopListening();
-    this.#app.close();
-  }
-
-  #stopListening(): void {
-    if (this.#listening !== undefined) uws.us_listen_socket_close(this.#listening);
-    this.#listening = undefined;
+    this.#door.close();
   }
 
   #upgrade(

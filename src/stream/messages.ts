@@ -15,6 +15,8 @@ export interface AggregatorStart {
 export type MainToAggregator =
   /** A shard's ring. One that takes the slot of a dead shard is read after that one's is empty. */
   | { readonly type: 'ring'; readonly slot: number; readonly ring: RingMemory; readonly wake: MessagePort }
+  /** There is a new certificate in the files of [tls]. */
+  | { readonly type: 'tls' }
   /** No more records will be put in any ring: write what is there, tell the consumers, end by the deadline. */
   | { readonly type: 'finish'; readonly deadlineMs: number }
   /** Fault injection, only with server.debug. */
@@ -25,5 +27,7 @@ export type AggregatorToMain =
   /** Core cannot start or go on; the thread ends. */
   | { readonly type: 'failed'; readonly exitCode: number; readonly message: string }
   | { readonly type: 'disk'; readonly full: boolean }
+  /** The WebSocket port goes on with the certificate it had. */
+  | { readonly type: 'tls-failed' }
   /** Everything is written, or the deadline passed with `runsLeft` runs in the rings. */
   | { readonly type: 'finished'; readonly runsLeft: number };

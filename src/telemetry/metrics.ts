@@ -24,6 +24,15 @@ export interface MetricsSource {
   /** Nodes known, by status, and how many of them are connected. */
   nodes(): { readonly connected: number; readonly byStatus: Readonly<Record<string, number>> };
   healthy(): boolean;
+  /** Absent where TLS is not configured. */
+  readonly certificate?: () => CertificateCounts;
+}
+
+/** Core's own certificate. */
+export interface CertificateCounts {
+  readonly notAfterMs: number;
+  readonly reloads: number;
+  readonly failedReloads: number;
 }
 
 interface Definition {
@@ -72,6 +81,12 @@ const SHARD_METRICS: Record<PlainShardField, Definition> = {
     'registration_timeouts_total',
     'Connections closed because they did not register in time.',
   ),
+  tls_handshakes: counter('tls_handshakes_total', 'TLS handshakes with nodes that came about.'),
+  tls_failures: counter(
+    'tls_failures_total',
+    'TLS handshakes with nodes that failed, or whose certificate was refused.',
+  ),
+  tls_missing: counter('tls_missing_total', 'Connections of nodes without TLS where it is required.'),
 };
 
 const AGGREGATOR_METRICS: Record<AggregatorField, Definition> = {
@@ -114,6 +129,7 @@ export class Metrics {
     this.#addRefused();
     this.#addShardDeaths();
     this.#addControlPlane();
+    this.#addCertificate();
     collectDefaultMetrics({ register: this.#registry });
   }
 
@@ -190,6 +206,26 @@ export class Metrics {
     this.#add(gauge('build_info', 'Always 1; the labels say what runs.'), ['version', 'mode'], (put) => {
       put({ version: source.version, mode: source.mode }, 1);
     });
+  }
+
+  /** Without TLS there is no such metric: an end of validity of 0 would be an alarm. */
+  #addCertificate(): void {
+    const { certificate } = this.#source;
+    if (certificate === undefined) return;
+    this.#add(
+      gauge('tls_certificate_expiry_timestamp_seconds', "End of the certificate's validity, Unix time."),
+      [],
+      (put) => put({}, certificate().notAfterMs * MS_TO_SECONDS),
+    );
+    this.#add(
+      counter('tls_certificate_reloads_total', 'Changes of the TLS files, by what came of them.'),
+      ['result'],
+      (put) => {
+        const { reloads, failedReloads } = certificate();
+        put({ result: 'ok' }, reloads);
+        put({ result: 'failed' }, failedReloads);
+      },
+    );
   }
 
   #add(
