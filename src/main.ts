@@ -2,13 +2,14 @@
  * Core as a whole: which threads there are, what connects them, and the order in which they start and stop. Runs on
  * the main thread.
  *
- *   start:  data directory -> aggregator (log, 9003) -> shards -> REST (9002) -> node port (9001)   -> "ready"
- *   stop:   node port -> shards drain -> aggregator writes the rest and says goodbye -> REST -> data directory
+ *   start:  data directory -> state, access -> aggregator (log, 9003) -> shards -> REST (9002) -> node port (9001) -> "ready"
+ *   stop:   node port -> shards drain -> aggregator writes the rest and says goodbye -> REST -> state -> data directory
  */
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Config } from './config/config.js';
+import { Control } from './control.js';
 import { EXIT, FatalError } from './errors.js';
 import { Gate } from './gate/gate.js';
 import { Registrar } from './gate/registrar.js';
@@ -43,6 +44,7 @@ export class Core {
   readonly #config: Config;
   readonly #logger: Logger;
   readonly #data: DataDirectory;
+  readonly #control: Control;
   readonly #aggregator: AggregatorThread;
   readonly #shards: ShardSupervisor;
   readonly #gate: Gate;
@@ -55,22 +57,33 @@ export class Core {
   /** Starts Core; resolves when everything listens. Throws a FatalError, with everything it had started ended. */
   static async start(config: Config, version: string, logger: Logger): Promise<Core> {
     const data = await holdDataDirectory(config.storage.dir);
+    let control: Control | undefined;
     let core: Core | undefined;
     try {
-      core = new Core(config, version, logger, data);
+      control = await Control.open(config, logger);
+      control.checkListeners();
+      core = new Core(config, version, logger, data, control);
       await core.#listen(version);
       return core;
     } catch (error) {
       if (core !== undefined) await core.#abort();
+      await control?.close(Date.now());
       data.release();
       throw error;
     }
   }
 
-  private constructor(config: Config, version: string, logger: Logger, data: DataDirectory) {
+  private constructor(
+    config: Config,
+    version: string,
+    logger: Logger,
+    data: DataDirectory,
+    control: Control,
+  ) {
     this.#config = config;
     this.#logger = logger;
     this.#data = data;
+    this.#control = control;
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
     });
@@ -120,6 +133,7 @@ export class Core {
     this.#rest = createRestServer({
       config,
       view,
+      administration: control,
       logger,
       ...(config.server.debug ? { debug: this.#faults() } : {}),
     });
@@ -143,7 +157,7 @@ export class Core {
     await this.#shards.drain();
     clearTimeout(timer);
     const runsLeft = await this.#aggregator.finish(deadlineMs);
-    await this.#close();
+    await this.#close(deadlineMs);
     if (runsLeft > 0) {
       this.#logger.fatal({ runsLeft }, 'stopped before everything that was read could be written');
       this.#end(EXIT.ioError);
@@ -158,6 +172,7 @@ export class Core {
     if (recovered.tornBytes > 0 || recovered.reindexedRecords > 0)
       this.#logger.warn(recovered, 'log recovered after an unclean end');
     await this.#shards.start(this.#shardCount());
+    await this.#control.serve(this.#rest);
     const backendPort = await this.#rest.listen();
     const ports: Ports = {
       node_port: await this.#gate.listen(),
@@ -242,7 +257,7 @@ export class Core {
     this.#gate.stop();
     void this.#shards
       .close()
-      .then(() => this.#close())
+      .then(() => this.#close(Date.now() + this.#config.server.shutdown_timeout_ms))
       .finally(() => this.#end(error.exitCode));
   }
 
@@ -253,9 +268,10 @@ export class Core {
     };
   }
 
-  async #close(): Promise<void> {
+  async #close(deadlineMs: number): Promise<void> {
     clearInterval(this.#clock);
     await Promise.all([this.#shards.close(), this.#rest.close()]);
+    await this.#control.close(deadlineMs);
     this.#data.release();
   }
 
