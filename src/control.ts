@@ -12,8 +12,11 @@ import { checkListeners } from './access/start-rule.js';
 import type { Config } from './config/config.js';
 import { EXIT, FatalError } from './errors.js';
 import { type ControlSocket, openControlSocket } from './rest/control-socket.js';
-import type { Administration, RestServer } from './rest/server.js';
+import { type Administration, createRestServer, type RestServer } from './rest/server.js';
 import { openStateStore, type StateStore } from './state/store.js';
+
+/** Time for what is not on disk yet; everybody has been answered by then. */
+const CLOSE_MS = 5_000;
 
 export class Control implements Administration {
   readonly state: StateStore;
@@ -111,5 +114,32 @@ function openAudit(dataDir: string, logger: Logger): AuditLog {
       `cannot write the audit trail in ${folder} (storage.dir): ${(error as Error).message}`,
       { cause: error },
     );
+  }
+}
+
+/** Administration without a data plane: only its REST, only on the control socket. The data directory is held. */
+export class Administrator {
+  readonly #control: Control;
+  readonly #rest: RestServer;
+
+  static async start(config: Config, logger: Logger): Promise<Administrator> {
+    const control = await Control.open(config, logger);
+    const rest = createRestServer({ config, administration: control, logger });
+    const administrator = new Administrator(control, rest);
+    await rest.ready();
+    await control.serve(rest);
+    if (control.isServed) return administrator;
+    await administrator.close();
+    throw new FatalError(EXIT.unavailable, `no socket can be made in ${config.storage.dir} (storage.dir)`);
+  }
+
+  private constructor(control: Control, rest: RestServer) {
+    this.#control = control;
+    this.#rest = rest;
+  }
+
+  async close(): Promise<void> {
+    await this.#rest.close();
+    await this.#control.close(Date.now() + CLOSE_MS);
   }
 }
