@@ -53,11 +53,13 @@ const MAY_IMPORT = {
     'tls',
   ],
   supervisor: [...BASE, 'config', 'memory', 'native', 'shard', 'stream', 'telemetry', 'tls'],
+  control: [...BASE, 'access', 'config', 'enrolment', 'log', 'rest', 'state', 'telemetry'],
   main: [
     'access',
     'backends',
     'commands',
     'config',
+    'control',
     'enrolment',
     'errors',
     'gate',
@@ -73,7 +75,19 @@ const MAY_IMPORT = {
     'telemetry',
     'tls',
   ],
-  cli: ['access', 'config', 'enrolment', 'errors', 'folders', 'limits', 'log', 'main', 'state', 'telemetry'],
+  cli: [
+    'access',
+    'config',
+    'control',
+    'enrolment',
+    'errors',
+    'folders',
+    'limits',
+    'log',
+    'main',
+    'state',
+    'telemetry',
+  ],
 };
 
 /** `src/log/format.ts` belongs to `log`, `src/main.ts` to `main`. */

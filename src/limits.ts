@@ -112,6 +112,23 @@ export const LIMITS = {
   tlsRetiredServers: 16,
   /** For whom an earlier certificate's WebSocket server was in the middle of a handshake or a request. */
   tlsRetireMs: 30_000,
+  /** Somebody who changes small state waits so long for the disk, then is told that it is not there. */
+  stateAnswerTimeoutMs: 10_000,
+  /** API tokens kept, revoked and expired ones too; those give way first. All are listed in one answer. */
+  apiTokens: 1000,
+  /** How often it is saved when tokens were last used: a write per request would be one per scrape and page. */
+  tokenUseSaveMs: 60_000,
+  /** Wrong tokens from one address in a minute before it is not listened to for a minute, and addresses remembered. */
+  accessFailuresPerMinute: 30,
+  accessFailureAddresses: 4096,
+  /** The audit trail: bytes of a file, files kept, bytes of a line's texts, bytes waiting for a full disk, refusals
+   *  written in a minute (more would push out what was done), trails being read at once. */
+  auditFileBytes: 16 * MiB,
+  auditFiles: 8,
+  auditTextLength: 1024,
+  auditWaitingBytes: 8 * MiB,
+  auditRefusalsPerMinute: 60,
+  auditReaders: 4,
   /** A request on 9002. */
   restBodyBytes: 256 * KiB,
 } as const;

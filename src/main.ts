@@ -2,13 +2,14 @@
  * Core as a whole: which threads there are, what connects them, and the order in which they start and stop. Runs on
  * the main thread.
  *
- *   start:  data directory -> aggregator (log, 9003) -> shards -> REST (9002) -> node port (9001)   -> "ready"
- *   stop:   node port -> shards drain -> aggregator writes the rest and says goodbye -> REST -> data directory
+ *   start:  data directory -> state, access -> aggregator (log, 9003) -> shards -> REST (9002) -> node port (9001) -> "ready"
+ *   stop:   node port -> shards drain -> aggregator writes the rest and says goodbye -> REST -> state -> data directory
  */
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Config } from './config/config.js';
+import { Control } from './control.js';
 import { EXIT, FatalError } from './errors.js';
 import { Gate } from './gate/gate.js';
 import { Registrar } from './gate/registrar.js';
@@ -44,6 +45,7 @@ export class Core {
   readonly #config: Config;
   readonly #logger: Logger;
   readonly #data: DataDirectory;
+  readonly #control: Control;
   readonly #aggregator: AggregatorThread;
   readonly #shards: ShardSupervisor;
   readonly #gate: Gate;
@@ -58,13 +60,17 @@ export class Core {
   static async start(config: Config, version: string, logger: Logger): Promise<Core> {
     const certificates = await Certificates.open(config.tls, logger);
     const data = await holdDataDirectory(config.storage.dir);
+    let control: Control | undefined;
     let core: Core | undefined;
     try {
-      core = new Core(config, version, logger, data, certificates);
+      control = await Control.open(config, logger);
+      control.checkListeners();
+      core = new Core(config, version, logger, data, control, certificates);
       await core.#listen(version);
       return core;
     } catch (error) {
       if (core !== undefined) await core.#abort();
+      await control?.close(Date.now());
       data.release();
       throw error;
     }
@@ -75,12 +81,14 @@ export class Core {
     version: string,
     logger: Logger,
     data: DataDirectory,
+    control: Control,
     certificates: Certificates | undefined,
   ) {
     this.#certificates = certificates;
     this.#config = config;
     this.#logger = logger;
     this.#data = data;
+    this.#control = control;
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
     });
@@ -151,6 +159,7 @@ export class Core {
     this.#rest = createRestServer({
       config,
       view,
+      administration: control,
       logger,
       ...(config.tls.backend && certificates !== undefined ? { tls: certificates.material } : {}),
       ...(config.server.debug ? { debug: this.#faults() } : {}),
@@ -181,7 +190,7 @@ export class Core {
     await this.#shards.drain();
     clearTimeout(timer);
     const runsLeft = await this.#aggregator.finish(deadlineMs);
-    await this.#close();
+    await this.#close(deadlineMs);
     if (runsLeft > 0) {
       this.#logger.fatal({ runsLeft }, 'stopped before everything that was read could be written');
       this.#end(EXIT.ioError);
@@ -202,6 +211,7 @@ export class Core {
     if (recovered.tornBytes > 0 || recovered.reindexedRecords > 0)
       this.#logger.warn(recovered, 'log recovered after an unclean end');
     await this.#shards.start(this.#shardCount());
+    await this.#control.serve(this.#rest);
     const backendPort = await this.#rest.listen();
     const ports: Ports = {
       node_port: await this.#gate.listen(),
@@ -292,7 +302,7 @@ export class Core {
     this.#gate.stop();
     void this.#shards
       .close()
-      .then(() => this.#close())
+      .then(() => this.#close(Date.now() + this.#config.server.shutdown_timeout_ms))
       .finally(() => this.#end(error.exitCode));
   }
 
@@ -303,10 +313,11 @@ export class Core {
     };
   }
 
-  async #close(): Promise<void> {
+  async #close(deadlineMs: number): Promise<void> {
     clearInterval(this.#clock);
     this.#certificates?.close();
     await Promise.all([this.#shards.close(), this.#rest.close()]);
+    await this.#control.close(deadlineMs);
     this.#data.release();
   }
 

@@ -19,6 +19,7 @@ import { createRestServer, type RestServer } from '../src/rest/server.js';
 import type { CoreView, Health } from '../src/rest/view.js';
 import { Metrics } from '../src/telemetry/metrics.js';
 import { Stats } from '../src/telemetry/stats.js';
+import { openAdministration } from './open-administration.js';
 
 const STARTED_MS = Date.UTC(2026, 10, 20, 12, 0, 0);
 const U64_EDGES = [1n, 2n ** 53n - 1n, 2n ** 53n, 2n ** 53n + 1n, 2n ** 63n, 2n ** 64n - 1n];
@@ -70,7 +71,8 @@ class Core {
 
   constructor(view?: (core: Core) => CoreView) {
     this.server = createRestServer({
-      config: { server: { host: '127.0.0.1', backend_port: 0 } },
+      config: { server: { host: '127.0.0.1', backend_host: '', backend_port: 0 } },
+      administration: openAdministration(),
       view: view?.(this) ?? this.view,
       logger: pino({ level: 'info' }, { write: (line: string) => this.logLines.push(line) }),
     });
@@ -493,7 +495,8 @@ test('what went wrong inside is logged and never told', async () => {
 test('a port in use is a fatal error that names the port', async () => {
   const core = await start();
   const second = createRestServer({
-    config: { server: { host: '127.0.0.1', backend_port: core.port } },
+    config: { server: { host: '127.0.0.1', backend_host: '', backend_port: core.port } },
+    administration: openAdministration(),
     view: core.view,
     logger: pino({ level: 'silent' }),
   });

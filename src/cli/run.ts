@@ -84,9 +84,13 @@ async function dispatch(argv: readonly string[]): Promise<number> {
       return EXIT.ok;
     case 'status':
       // Loaded here: the HTTP client costs memory that a running Core does not need.
-      return (await import('./status.js')).printStatus(args.url);
+      return (await import('./status.js')).printStatus(args);
     case 'tail':
-      return (await import('./tail.js')).printStream(args.url);
+      return (await import('./tail.js')).printStream(args);
+    case 'token':
+      return (await import('./token.js')).administerTokens(args);
+    case 'enroll':
+      return (await import('./enroll.js')).administerEnrolments(args);
     case 'run':
       return run(args.config, args.flags);
   }

@@ -8,8 +8,14 @@ import type { Permission, Principal } from '../access/principal.js';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** What a route asks of whoever calls it; every route says it. */
+    /** What a route asks of whoever calls it; every route says it, or Core does not start. */
     access?: Permission;
+    /**
+     * What the route does for a token with a scope; without it such a token is refused, so that a route that forgets
+     * scopes shows nothing. `nodes`: its handler keeps to the scope's nodes, and it shows no events. `counts`: numbers
+     * over all nodes, nothing for a token that sees only some of them.
+     */
+    scope?: 'nodes' | 'counts';
   }
   interface FastifyRequest {
     /** Who asks; set before a route's handler runs. */

@@ -16,6 +16,17 @@ export const REST_ERRORS = {
   INVALID_COMMAND: { status: 400, message: 'this is no command of Protocol v2' },
   UNAUTHORIZED: { status: 401, message: 'a valid token is needed: authorization: Bearer TOKEN' },
   FORBIDDEN: { status: 403, message: 'this token does not have the role for this' },
+  OUT_OF_SCOPE: { status: 403, message: 'this token has a scope, and this shows more than it may see' },
+  HOST_REFUSED: {
+    status: 403,
+    message:
+      'without tokens Core answers only to an address, localhost and its configured host; make a token, or name the ' +
+      'page in auth.allowed_origins',
+  },
+  ORIGIN_REFUSED: {
+    status: 403,
+    message: 'without tokens Core does not answer to pages of other origins; see auth.allowed_origins',
+  },
   NOT_FOUND: { status: 404, message: 'there is nothing at this path; GET / lists what is here' },
   NODE_NOT_FOUND: { status: 404, message: 'no node with this id is known' },
   COMMAND_NOT_FOUND: { status: 404, message: 'no command with this id is kept' },
@@ -26,12 +37,14 @@ export const REST_ERRORS = {
     message: 'this path does not support this method; see the allow header',
   },
   REQUEST_TIMEOUT: { status: 408, message: 'the request was not complete in time' },
+  TOKENS_FULL: { status: 409, message: 'there are as many active tokens as there may be; revoke one' },
   CONFLICT: { status: 409, message: 'this is not possible in the present state' },
   PAYLOAD_TOO_LARGE: { status: 413, message: 'the body is larger than allowed' },
   URI_TOO_LONG: { status: 414, message: 'the path is longer than allowed' },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, message: 'the body must be application/json' },
   IDEMPOTENCY_CONFLICT: { status: 422, message: 'this idempotency key was used for another request' },
   TOO_MANY_REQUESTS: { status: 429, message: 'too many requests; see the retry-after header' },
+  TOO_MANY_FAILURES: { status: 429, message: 'too many wrong tokens came from this address; wait a minute' },
   HEADERS_TOO_LARGE: { status: 431, message: 'the headers are larger than allowed' },
   INTERNAL_ERROR: { status: 500, message: 'Core failed to answer; its log says why' },
   UNAVAILABLE: { status: 503, message: 'Core cannot answer this now; try again' },

@@ -13,7 +13,10 @@ const METHODS = ['DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT'] as 
 /** Watches routes being added; the function it returns adds the 405 of every path once all are there. */
 export function guardMethods(app: RestApp): () => void {
   const methodsByPath = new Map<string, Set<string>>();
-  app.addHook('onRoute', ({ path, method }: RouteOptions & { path: string }) => {
+  /** A path with a public route is no secret; that of others is told to whoever may ask anything at all. */
+  const access = new Map<string, 'public'>();
+  app.addHook('onRoute', ({ path, method, config }: RouteOptions & { path: string }) => {
+    if (config?.access === 'public') access.set(path, 'public');
     const methods = methodsByPath.get(path) ?? new Set<string>();
     for (const name of [method].flat()) methods.add(name);
     methodsByPath.set(path, methods);
@@ -26,6 +29,7 @@ export function guardMethods(app: RestApp): () => void {
       app.route({
         method: refused,
         url: path,
+        config: { access: access.get(path) ?? 'any' },
         // Before the body is looked at: it is not read, so the connection cannot be used again.
         onRequest: async (_request, reply) => {
           reply.header('allow', allow).header('connection', 'close');

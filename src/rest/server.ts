@@ -6,20 +6,25 @@
  */
 import { lookup } from 'node:dns/promises';
 import type { ServerOptions as HttpsOptions, Server as HttpsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyServerOptions } from 'fastify';
 import type { Logger } from 'pino';
+import type { Gatekeeper } from '../access/access.js';
+import type { AuditTrail } from '../access/audit.js';
 import type { Config } from '../config/config.js';
+import { backendHost } from '../config/rules.js';
 import { EXIT, FatalError } from '../errors.js';
 import { LIMITS } from '../limits.js';
 import { backendContextOptions } from '../tls/context.js';
 import type { TlsMaterial } from '../tls/material.js';
 import type { RestApp } from './app.js';
+import { guardAccess, type RouteAccess } from './auth.js';
 import { answerBrokenHttp, COMMON_HEADERS, createErrorHandler, sendError } from './errors.js';
 import { REST_LIMITS } from './limits.js';
 import { ListSender } from './list.js';
 import { guardMethods } from './methods.js';
+import { type AuditShelf, auditRoute } from './routes/audit.js';
 import { deadLetterRoutes } from './routes/dead-letters.js';
 import { debugRoutes, type Faults } from './routes/debug.js';
 import { healthRoute } from './routes/health.js';
@@ -28,11 +33,21 @@ import { indexRoute } from './routes/index-route.js';
 import { metricsRoute } from './routes/metrics.js';
 import { nodeRoutes } from './routes/nodes.js';
 import { statsRoute } from './routes/stats.js';
+import { type TokenDesk, tokenRoutes } from './routes/tokens.js';
 import type { CoreView } from './view.js';
 
+/** What administration is made of; it works without a data plane, too. */
+export interface Administration {
+  readonly access: Gatekeeper & TokenDesk;
+  readonly audit: AuditTrail;
+  readonly auditShelf: AuditShelf;
+}
+
 export interface RestServerOptions {
-  readonly config: { readonly server: Pick<Config['server'], 'host' | 'backend_port'> };
-  readonly view: CoreView;
+  readonly config: { readonly server: Pick<Config['server'], 'host' | 'backend_host' | 'backend_port'> };
+  /** Absent where Core does not run: then only administration is there, for the control socket. */
+  readonly view?: CoreView;
+  readonly administration: Administration;
   readonly logger: Logger;
   /** Absent: plain HTTP. */
   readonly tls?: TlsMaterial;
@@ -45,15 +60,23 @@ export interface RestServer {
   listen(): Promise<number>;
   /** For new connections, where it listens with TLS. */
   renewTls(material: TlsMaterial): void;
+  /** Serves a connection that came in through the control socket: whoever is there may do everything. */
+  serveLocal(connection: Socket): void;
+  /** Every route and what it asks for; complete once it listens, or after {@link ready}. */
+  readonly routes: readonly RouteAccess[];
+  /** For a server that is never told to listen. */
+  ready(): Promise<void>;
   /** Ends idle connections at once and the others when they have their answer, or after a short grace. */
   close(): Promise<void>;
 }
 
 type State = 'new' | 'listening' | 'closing';
 
-export function createRestServer({ config, view, logger, tls, debug }: RestServerOptions): RestServer {
+export function createRestServer(options: RestServerOptions): RestServer {
+  const { config, view, administration, logger, tls, debug } = options;
   let state: State = 'new';
   let closed: Promise<void> | null = null;
+  const localConnections = new WeakSet<object>();
   const app = createApp(logger, tls);
   app.addHook('onSend', async (_request, reply) => {
     if (state === 'closing') reply.header('connection', 'close');
@@ -61,15 +84,22 @@ export function createRestServer({ config, view, logger, tls, debug }: RestServe
   app.addHook('onResponse', async () => {
     if (state === 'closing') setImmediate(() => app.server.closeIdleConnections());
   });
+  const isLocal = (connection: object) => localConnections.has(connection);
+  const routes = guardAccess(app, { ...administration, isLocal });
   const addMethodGuards = guardMethods(app);
-  addRoutes(app, view);
-  if (debug !== undefined) debugRoutes(app, view, debug);
+  addAdministration(app, administration);
+  if (view !== undefined) {
+    addRoutes(app, view);
+    if (debug !== undefined) debugRoutes(app, view, debug);
+  }
   addMethodGuards();
 
   async function listen(): Promise<number> {
     if (state !== 'new') throw new Error('a REST server listens once');
     state = 'listening';
-    const { host, backend_port: port } = config.server;
+    await app.ready();
+    const host = backendHost(config.server);
+    const { backend_port: port } = config.server;
     try {
       // One address, as for the node port; fastify would bind every address of "localhost".
       const { address } = await lookup(host);
@@ -96,7 +126,13 @@ export function createRestServer({ config, view, logger, tls, debug }: RestServe
       (app.server as unknown as HttpsServer).setSecureContext(backendContextOptions(material));
   }
 
-  return { listen, renewTls, close };
+  function serveLocal(connection: Socket): void {
+    localConnections.add(connection);
+    // The event by which an HTTPS server learns of a connection that has been decrypted: this one never was encrypted.
+    app.server.emit(tls === undefined ? 'connection' : 'secureConnection', connection);
+  }
+
+  return { listen, renewTls, serveLocal, routes, ready: async () => void (await app.ready()), close };
 }
 
 function createApp(logger: Logger, tls: TlsMaterial | undefined): RestApp {
@@ -135,6 +171,11 @@ function createApp(logger: Logger, tls: TlsMaterial | undefined): RestApp {
 /** An HTTPS server of Node is an HTTP server in all that fastify and the routes need; its type says otherwise. */
 function httpsOption(options: HttpsOptions): FastifyServerOptions {
   return { https: { ...options, handshakeTimeout: LIMITS.tlsHandshakeMs } } as FastifyServerOptions;
+}
+
+function addAdministration(app: RestApp, { access, audit, auditShelf }: Administration): void {
+  tokenRoutes(app, access, audit);
+  auditRoute(app, auditShelf);
 }
 
 function addRoutes(app: RestApp, view: CoreView): void {

@@ -16,15 +16,19 @@ export interface Faults {
 const ShardParams = Type.Object({ shard: Type.String() });
 
 export function debugRoutes(app: RestApp, view: CoreView, faults: Faults): void {
-  app.post('/debug/shards/:shard/kill', { schema: { params: ShardParams } }, async (request, reply) => {
-    const found = view.stats().shards.find(({ shard }) => String(shard) === request.params.shard);
-    if (found === undefined) throw new RestError('NOT_FOUND');
-    if (!found.alive) throw new RestError('UNAVAILABLE');
-    faults.killShard(found.shard);
-    return reply.code(202).send({ killed: `shard ${found.shard}` });
-  });
+  app.post(
+    '/debug/shards/:shard/kill',
+    { config: { access: 'admin' }, schema: { params: ShardParams } },
+    async (request, reply) => {
+      const found = view.stats().shards.find(({ shard }) => String(shard) === request.params.shard);
+      if (found === undefined) throw new RestError('NOT_FOUND');
+      if (!found.alive) throw new RestError('UNAVAILABLE');
+      faults.killShard(found.shard);
+      return reply.code(202).send({ killed: `shard ${found.shard}` });
+    },
+  );
 
-  app.post('/debug/aggregator/kill', async (_request, reply) => {
+  app.post('/debug/aggregator/kill', { config: { access: 'admin' } }, async (_request, reply) => {
     faults.killAggregator();
     return reply.code(202).send({ killed: 'aggregator' });
   });

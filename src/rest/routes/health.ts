@@ -6,7 +6,7 @@ import type { CoreView } from '../view.js';
 export function healthRoute(app: RestApp, view: CoreView): void {
   app.get(
     '/health',
-    { schema: { response: { 200: HealthAnswer, 503: HealthAnswer } } },
+    { config: { access: 'public' }, schema: { response: { 200: HealthAnswer, 503: HealthAnswer } } },
     async (_request, reply) => {
       const health = view.health();
       return reply.code(health.status === 'ok' ? 200 : 503).send(health);

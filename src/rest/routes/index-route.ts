@@ -14,7 +14,8 @@ const ROUTES = [
 ];
 
 export function indexRoute(app: RestApp, view: CoreView): void {
-  app.get('/', { schema: { response: { 200: IndexAnswer } } }, () => ({
+  // For every role: it says what a 404 of each other path would say, and nothing of nodes.
+  app.get('/', { config: { access: 'any' }, schema: { response: { 200: IndexAnswer } } }, () => ({
     name: 'honeybee-core',
     version: view.about().version,
     protocol: 2,
