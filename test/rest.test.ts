@@ -224,6 +224,7 @@ test('a node shows what its past sessions and its present one have counted', asy
     last_seen: '2026-11-20T12:00:00.500Z',
     registrations: 1,
     dialect: { framing: null, events: [], units: null },
+    tls: false,
     frames: 50,
     records: 0,
     events: 40,
