@@ -25,6 +25,7 @@ import type { Health } from './rest/view.js';
 import type { ShardToMain } from './shard/messages.js';
 import { AggregatorThread } from './stream/aggregator-thread.js';
 import { ShardSupervisor } from './supervisor.js';
+import { boundedLogger } from './telemetry/bounded-logger.js';
 import { Metrics } from './telemetry/metrics.js';
 import { Stats } from './telemetry/stats.js';
 
@@ -99,7 +100,7 @@ export class Core {
         },
       },
     );
-    const registrar = new Registrar(registry, sessions, table, this.#shards, logger);
+    const registrar = new Registrar(registry, sessions, table, this.#shards, boundedLogger(logger));
     this.#gate = new Gate(config, mode, sessions, this.#shards, logger);
     const metrics = new Metrics({
       version,
