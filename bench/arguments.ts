@@ -5,7 +5,7 @@ import type { Mode } from './core-process.js';
 import { EVENT_BYTES_MAX, type Mix, UNIFORM_BYTES_MIN } from './events.js';
 import type { ConsumerKind, Settings } from './settings.js';
 
-export const SCENARIOS = ['ingest', 'latency', 'connections', 'scan'] as const;
+export const SCENARIOS = ['ingest', 'latency', 'connections', 'storm', 'scan'] as const;
 export type ScenarioName = (typeof SCENARIOS)[number];
 
 export interface Request {
@@ -19,6 +19,7 @@ export interface Request {
   readonly consumer: ConsumerKind | undefined;
   readonly mode: Mode | undefined;
   readonly rate: number | undefined;
+  readonly totp: boolean;
 }
 
 export class UsageError extends Error {
@@ -39,17 +40,19 @@ Scenarios (all when none is named)
   ingest        events a second, from node sockets through the log to WebSocket consumers
   latency       socket to WebSocket: idle one at a time, and at an offered load
   connections   memory of Core per connected, silent node
+  storm         many nodes reconnect at once while others send: time until all are back, latency of the others
   scan          the scanner alone on one core, against JSON.parse
 
 Load
-  --connections N         nodes (ingest: the series has 4 and 1000; connections: 10000; latency: 4)
+  --connections N         nodes (ingest: the series has 4 and 1000; connections, storm: 10000; latency: 4)
   --duration-seconds S    measured time per scenario (5)
   --warmup-seconds S      before it, not counted (2)
   --mix uniform|real      events of one size, or sizes and kinds as honeypots send them (uniform)
   --event-bytes N         size of a uniform event with its newline (302)
   --write-bytes N         bytes per socket write, events are cut anywhere (up to 256 KiB)
   --window-bytes N        most bytes written, but not yet verified (32 MiB)
-  --rate N                latency: offered load in events a second (100000)
+  --rate N                latency, storm: offered load in events a second (100000)
+  --totp on|off           storm: nodes register with one-time codes (on)
   --seed N                of the generated events (1)
 
 Consumers
@@ -82,6 +85,7 @@ const OPTIONS = {
   'write-bytes': { type: 'string' },
   'window-bytes': { type: 'string' },
   rate: { type: 'string' },
+  totp: { type: 'string' },
   seed: { type: 'string' },
   consumer: { type: 'string' },
   consumers: { type: 'string' },
@@ -190,5 +194,6 @@ export function readArguments(words: readonly string[]): Request | undefined {
     consumer: choice(values, 'consumer', ['batch', 'event', 'none'] as const),
     mode: choice(values, 'mode', ['native', 'portable', 'auto'] as const),
     rate: number(values, 'rate', 1, 100_000_000),
+    totp: (choice(values, 'totp', ['on', 'off'] as const) ?? 'on') === 'on',
   };
 }

@@ -19,6 +19,8 @@ export interface CoreOptions {
   readonly dir: string | undefined;
   readonly mode: Mode;
   readonly connections: number;
+  /** What is asked of nodes; Core's default when empty. */
+  readonly totp?: 'off' | 'optional' | undefined;
   /** Bytes a run may write; the disk must have room for them. */
   readonly diskBytes: number;
 }
@@ -69,6 +71,7 @@ function configuration(options: CoreOptions, dataDir: string): string {
     '[ingest]',
     `mode = "${options.mode}"`,
     ...(options.connections > DEFAULT_CONNECTIONS ? [`max_connections = ${options.connections}`] : []),
+    ...(options.totp === undefined ? [] : ['[auth]', `totp = "${options.totp}"`]),
     '[storage]',
     `dir = ${JSON.stringify(dataDir)}`,
     '',

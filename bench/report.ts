@@ -81,7 +81,9 @@ function rowsOf(result: ScenarioResult): string[][] {
   const verified = result.received?.[0]?.events ?? result.log?.verified.events;
   return [
     [
-      result.scenario,
+      result.storm
+        ? `${result.scenario}: all back after ${result.storm.seconds.toFixed(2)} s`
+        : result.scenario,
       result.mode ?? '',
       result.events_per_second === undefined
         ? ''
@@ -143,6 +145,12 @@ export function outcomeLine(result: ScenarioResult): string {
       ),
     );
   } else if (result.latency) {
+    if (result.storm) {
+      const { seconds, back, retries } = result.storm;
+      parts.push(
+        `all back after ${seconds.toFixed(2)} s (p50 ${time(back.p50_us)}, ${retries} tried again); the others`,
+      );
+    }
     parts.push(`p50 ${time(result.latency.p50_us)}, p99 ${time(result.latency.p99_us)}`);
   } else if (result.events_per_second !== undefined) {
     parts.push(`${(result.events_per_second / 1e6).toFixed(2)} M events/s`);

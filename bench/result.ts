@@ -49,6 +49,8 @@ export interface ScenarioResult {
   /** `connections`. */
   readonly resident_before_bytes?: number;
   readonly bytes_per_connection?: number;
+  /** `storm`: until the last node was back, and until each was. `latency` is that of the others' events meanwhile. */
+  readonly storm?: { readonly seconds: number; readonly back: LatencySummary; readonly retries: number };
   /** `scan`. */
   readonly scanners?: readonly {
     readonly name: string;

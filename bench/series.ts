@@ -9,6 +9,7 @@ import { IDLE_TITLE, offeredTitle, runIdleLatency, runOfferedLatency } from './l
 import type { ScenarioResult } from './result.js';
 import { runScan, SCAN_TITLE } from './scan.js';
 import type { Context } from './settings.js';
+import { runStorm, stormTitle } from './storm.js';
 
 export interface Run {
   readonly title: string;
@@ -17,8 +18,16 @@ export interface Run {
   readonly run: (context: Context) => Promise<ScenarioResult>;
 }
 
-const DEFAULTS = { few: 4, many: 1000, idleNodes: 10_000, rate: 100_000, settleMs: 2000, scanMs: 2000 };
-const QUICK = { few: 4, many: 50, idleNodes: 200, rate: 10_000, settleMs: 100, scanMs: 100 };
+const DEFAULTS = {
+  few: 4,
+  many: 1000,
+  idleNodes: 10_000,
+  stormNodes: 10_000,
+  rate: 100_000,
+  settleMs: 2000,
+  scanMs: 2000,
+};
+const QUICK = { few: 4, many: 50, idleNodes: 200, stormNodes: 300, rate: 10_000, settleMs: 100, scanMs: 100 };
 
 export function seriesOf(request: Request): Run[] {
   const sizes = request.quick ? QUICK : DEFAULTS;
@@ -29,6 +38,7 @@ const SERIES: Record<ScenarioName, (request: Request, sizes: typeof DEFAULTS) =>
   ingest: ingestSeries,
   latency: latencySeries,
   connections: connectionsSeries,
+  storm: stormSeries,
   scan: scanSeries,
 };
 
@@ -76,6 +86,22 @@ function connectionsSeries(request: Request, sizes: typeof DEFAULTS): Run[] {
       title: connectionsTitle(count),
       figure: (result) => result.bytes_per_connection ?? 0,
       run: (context) => runConnections({ connections: count, mode, settleMs: sizes.settleMs }, context),
+    },
+  ];
+}
+
+function stormSeries(request: Request, sizes: typeof DEFAULTS): Run[] {
+  const plan = {
+    nodes: request.connections ?? sizes.stormNodes,
+    eventsPerSecond: request.rate ?? sizes.rate,
+    totp: request.totp,
+    mode: request.mode ?? 'auto',
+  };
+  return [
+    {
+      title: stormTitle(plan),
+      figure: (result) => result.storm?.seconds ?? 0,
+      run: (context) => runStorm(plan, context),
     },
   ];
 }

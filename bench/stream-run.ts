@@ -21,8 +21,24 @@ import type { ConsumerKind, Context, Settings } from './settings.js';
 import { BenchThread } from './threads.js';
 import type { VerifierSummary } from './verifier.js';
 
+/** What happens beside the events. */
+export interface Beside {
+  /** Before any event is sent. */
+  prepare(target: Address): Promise<void>;
+  /** In the window, which lasts until this resolves. */
+  run(): Promise<void>;
+  /** Every event has been verified: connections may be given up. */
+  leave(): void;
+  /** In any case, at last. */
+  end(): Promise<unknown>;
+}
+
 export interface StreamPlan {
   readonly connections: number;
+  /** Connections besides, that Core must admit. */
+  readonly moreConnections?: number;
+  readonly totp?: 'off' | 'optional';
+  readonly beside?: Beside;
   readonly consumer: ConsumerKind;
   readonly mode: Mode;
   readonly pace: Pace | undefined;
@@ -102,7 +118,8 @@ async function openTarget(settings: Settings, plan: StreamPlan): Promise<Target>
     entry: settings.coreEntry,
     dir: settings.dir,
     mode: plan.mode,
-    connections: plan.connections,
+    connections: plan.connections + (plan.moreConnections ?? 0),
+    totp: plan.totp,
     diskBytes: plan.pace
       ? DISK_BYTES_MIN
       : (DISK_BYTES_PER_SECOND * (plan.warmupMs + plan.durationMs)) / 1000,
@@ -163,6 +180,7 @@ class StreamRun {
     if (plan.consumer === 'none') this.#acceptedBefore = await this.#accepted();
     else await this.#connectConsumers(plan.consumer);
     const load = await this.#registerNodes();
+    await plan.beside?.prepare(this.#target.target);
 
     load.send('start');
     if (plan.pace) {
@@ -171,7 +189,7 @@ class StreamRun {
     }
     await this.#sleep(plan.warmupMs, 0, 'warm-up');
     const first = await this.#edge();
-    await this.#sleep(plan.durationMs, plan.warmupMs, 'measuring');
+    await Promise.all([this.#sleep(plan.durationMs, plan.warmupMs, 'measuring'), plan.beside?.run()]);
     const last = await this.#edge();
 
     load.send('stop');
@@ -180,6 +198,7 @@ class StreamRun {
     await this.#awaitAll(sent, eventsSent);
 
     load.send('disconnect');
+    plan.beside?.leave();
     for (const consumer of this.#consumers) consumer.send({ type: 'leave', coreStops: core !== undefined });
     const results = Promise.all(
       this.#consumers.map((consumer) => consumer.receive('result', RESULT_TIMEOUT_MS)),
@@ -222,7 +241,11 @@ class StreamRun {
   /** Ends the threads, whatever state the run is in. */
   async end(): Promise<void> {
     this.#ended = true;
-    await Promise.all([this.#load?.end(), ...this.#consumers.map((consumer) => consumer.end())]);
+    await Promise.all([
+      this.#load?.end(),
+      this.#plan.beside?.end(),
+      ...this.#consumers.map((consumer) => consumer.end()),
+    ]);
   }
 
   async #connectConsumers(kind: Exclude<ConsumerKind, 'none'>): Promise<void> {

@@ -54,6 +54,11 @@ export const LIMITS = {
   registeringPerShard: 64,
   /** A stranger that has not registered by then makes room for the next one: it is slow, or says nothing. */
   registeringMs: 250,
+  /** Connections that their nodes have closed and that a shard deals with before it reads from the others again: when
+   *  ten thousand go at once, everybody else's events must not wait for all of them. */
+  endsPerTurn: 16,
+  /** Lines of a level in a second about nodes that come and go. */
+  sessionLogLinesPerSecond: 200,
   /** Lines in the log about connections that were turned away: one for each reason in this time. */
   turnedAwayLogIntervalMs: 10_000,
   /** `Error` answers per connection: at most one in this time, the rest is counted in the next one. */

@@ -26,6 +26,7 @@ import type { Health } from './rest/view.js';
 import type { ShardToMain } from './shard/messages.js';
 import { AggregatorThread } from './stream/aggregator-thread.js';
 import { ShardSupervisor } from './supervisor.js';
+import { boundedLogger } from './telemetry/bounded-logger.js';
 import { Metrics } from './telemetry/metrics.js';
 import { Stats } from './telemetry/stats.js';
 import { Certificates } from './tls/certificates.js';
@@ -133,7 +134,7 @@ export class Core {
       sessions,
       table,
       this.#shards,
-      logger,
+      boundedLogger(logger),
       config.tls.match_node_name,
     );
     this.#gate = new Gate(config, mode, sessions, this.#shards, logger);

@@ -27,6 +27,8 @@ export const SESSION = Object.fromEntries(SESSION_FIELDS.map((name, at) => [name
 /** Floats per row, rounded to a cache line so that two sessions never share one. */
 export const SESSION_STRIDE = 8;
 
+if (SESSION_FIELDS.length > SESSION_STRIDE) throw new Error('a row of the session table is too short');
+
 /** A table for `sessions` connections, all zero. */
 export function createSessionTable(sessions: number): Float64Array {
   return new Float64Array(new SharedArrayBuffer(sessions * SESSION_STRIDE * 8));

@@ -50,6 +50,7 @@ export class SocketTransport implements Transport {
   readonly #readArea: Uint8Array;
   #handlers: TransportHandlers | undefined;
   #greeting: Greeting | undefined;
+  #peerEnded = false;
 
   /** `readArea` is shared by all sockets of the shard: one thread, one read at a time. */
   constructor(
@@ -76,7 +77,10 @@ export class SocketTransport implements Transport {
       },
     } as ConstructorParameters<typeof Socket>[0]);
     this.#socket.setNoDelay(true);
-    this.#socket.on('end', () => this.#ended('node closed the connection'));
+    this.#socket.on('end', () => {
+      this.#peerEnded = true;
+      this.#ended('node closed the connection');
+    });
     this.#socket.on('error', () => this.#ended('connection lost'));
     this.#socket.on('close', () => this.#ended('connection lost'));
     this.#socket.resume();
@@ -102,6 +106,11 @@ export class SocketTransport implements Transport {
     this.#handlers = undefined;
     const socket = this.#socket;
     if (socket.destroyed) return;
+    if (this.#peerEnded && socket.writableLength === 0) {
+      // Nothing is unread, and the kernel has all that was written: it will be sent.
+      socket.destroy();
+      return;
+    }
     // A close with unread bytes in the kernel resets the connection, and the reset overtakes the last answer; so
     // what still comes is read and dropped until the node has closed its side too.
     socket.resume();

@@ -13,7 +13,7 @@ import { createScanner } from '../native/scanner.js';
 import { FrameReader } from '../protocol/frame-reader.js';
 import { nodeDisconnected } from '../protocol/outbound.js';
 import { ShardBuffer } from './framer.js';
-import type { CloseReason, MainToShard, ShardStart, ShardToMain } from './messages.js';
+import type { CloseReason, EndReason, MainToShard, ShardStart, ShardToMain } from './messages.js';
 import { RingStopped, ShardOutput } from './output.js';
 import { SecureTransport } from './secure-transport.js';
 import { Session, type ShardContext } from './session.js';
@@ -35,6 +35,8 @@ class Shard {
   readonly #sessions = new Map<number, Session>();
   readonly #relays = new Map<number, RelayTransport>();
   readonly #sweep: NodeJS.Timeout;
+  /** Connections whose end has not been dealt with yet, in the order in which they ended. */
+  readonly #ends: { readonly session: Session; readonly reason: EndReason }[] = [];
   #end!: () => void;
   #logLines = 0;
   #logLinesHeldBack = 0;
@@ -168,7 +170,10 @@ class Shard {
     counters[SHARD.connections_open] = this.#sessions.size;
     const handlers: TransportHandlers = {
       onData: (length) => this.#guard(() => session.onData(length)),
-      onEnd: (reason) => this.#guard(() => session.onEnd(reason)),
+      onEnd: (reason) => {
+        this.#ends.push({ session, reason });
+        if (this.#ends.length === 1) setImmediate(() => this.#endSome());
+      },
     };
     const tls = this.#tls;
     session.transport = connect(handlers, tls && this.#greeting(session, tls, handlers));
@@ -216,6 +221,16 @@ class Shard {
     this.#tlsLogLinesHeldBack = 0;
   }
 
+  /** Deals with some of the connections that have ended, and with more of them after the others have been read. */
+  #endSome(): void {
+    this.#endFirst(LIMITS.endsPerTurn);
+    if (this.#ends.length > 0) setImmediate(() => this.#endSome());
+  }
+
+  #endFirst(count: number): void {
+    for (const { session, reason } of this.#ends.splice(0, count)) this.#guard(() => session.onEnd(reason));
+  }
+
   /** The one thing that may come out of dealing with input: the process is ending while the ring is full. */
   #guard(work: () => void): void {
     try {
@@ -252,6 +267,7 @@ class Shard {
   }
 
   #drain(): void {
+    this.#endFirst(this.#ends.length);
     for (const session of [...this.#sessions.values()]) this.#guard(() => session.drain());
     this.#finish();
   }
