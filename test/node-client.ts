@@ -3,6 +3,7 @@
  * answered, line by line.
  */
 import { connect, type Socket } from 'node:net';
+import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { Watched, within } from './deadline.js';
 import { messageName, type NodeIdentity, registration } from './node-frames.js';
 
@@ -27,12 +28,26 @@ export class NodeClient {
 
   /** `port` of loopback; resolves when the connection stands. `reads`: takes what Core sends. */
   static async connect(port: number, reads = true): Promise<NodeClient> {
-    const socket = connect({ host: '127.0.0.1', port, noDelay: true });
+    return NodeClient.#opened(connect({ host: '127.0.0.1', port, noDelay: true }), 'connect', reads);
+  }
+
+  /** The same with TLS; `options` say whom it trusts and what certificate it shows. Core's own is checked. */
+  static connectTls(port: number, options: ConnectionOptions, reads = true): Promise<NodeClient> {
+    const socket = connectTls({ host: '127.0.0.1', port, servername: 'localhost', ...options });
+    socket.setNoDelay(true);
+    return NodeClient.#opened(socket, 'secureConnect', reads);
+  }
+
+  static async #opened(
+    socket: Socket,
+    event: 'connect' | 'secureConnect',
+    reads: boolean,
+  ): Promise<NodeClient> {
     const client = new NodeClient(socket, reads);
     await within(
-      `connection to port ${port}`,
+      `connection to port ${socket.remotePort}`,
       new Promise<void>((resolve, reject) => {
-        socket.once('connect', () => {
+        socket.once(event, () => {
           client.port = socket.localPort!;
           resolve();
         });
