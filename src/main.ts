@@ -2,13 +2,15 @@
  * Core as a whole: which threads there are, what connects them, and the order in which they start and stop. Runs on
  * the main thread.
  *
- *   start:  data directory -> aggregator (log, 9003) -> shards -> REST (9002) -> node port (9001)   -> "ready"
- *   stop:   node port -> shards drain -> aggregator writes the rest and says goodbye -> REST -> data directory
+ *   start:  data directory -> state -> aggregator (log, 9003) -> shards -> REST (9002) -> node port (9001)   -> "ready"
+ *   stop:   node port -> shards drain -> aggregator writes the rest and says goodbye -> REST -> state -> data directory
  */
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Config } from './config/config.js';
+import { Doorkeeper } from './enrolment/doorkeeper.js';
+import { type Enrolments, openEnrolments } from './enrolment/enrolments.js';
 import { EXIT, FatalError } from './errors.js';
 import { Gate } from './gate/gate.js';
 import { Registrar } from './gate/registrar.js';
@@ -18,11 +20,15 @@ import { newestDeadLetters } from './log/dead-letter-reader.js';
 import { createAggregatorCounters } from './memory/counters.js';
 import { createSessionTable } from './memory/session-table.js';
 import { resolveMode } from './native/addon.js';
+import { REGISTRY_LIMITS } from './registry/limits.js';
 import { NodeRegistry } from './registry/registry.js';
+import { restoreRegistry } from './registry/restore.js';
+import { RegistrySaver } from './registry/saver.js';
 import { createCoreView } from './rest/core-view.js';
 import { createRestServer, type RestServer } from './rest/server.js';
 import type { Health } from './rest/view.js';
 import type { ShardToMain } from './shard/messages.js';
+import { openStateStore, type StateStore } from './state/store.js';
 import { AggregatorThread } from './stream/aggregator-thread.js';
 import { ShardSupervisor } from './supervisor.js';
 import { Metrics } from './telemetry/metrics.js';
@@ -48,6 +54,9 @@ export class Core {
   readonly #gate: Gate;
   readonly #rest: RestServer;
   readonly #clock: NodeJS.Timeout;
+  readonly #state: StateStore;
+  readonly #registry: NodeRegistry;
+  readonly #saver: RegistrySaver;
   #health: Health = { status: 'starting', reason: 'not all ports listen yet' };
   #end!: (exitCode: number) => void;
   #stopping = false;
@@ -55,22 +64,35 @@ export class Core {
   /** Starts Core; resolves when everything listens. Throws a FatalError, with everything it had started ended. */
   static async start(config: Config, version: string, logger: Logger): Promise<Core> {
     const data = await holdDataDirectory(config.storage.dir);
+    let state: StateStore | undefined;
     let core: Core | undefined;
     try {
-      core = new Core(config, version, logger, data);
+      state = await openState(config, logger);
+      const enrolments = await openKeptEnrolments(state, config, logger);
+      core = new Core(config, version, logger, data, state, enrolments);
+      await core.#restoreNodes();
       await core.#listen(version);
       return core;
     } catch (error) {
       if (core !== undefined) await core.#abort();
+      await state?.close(Date.now());
       data.release();
       throw error;
     }
   }
 
-  private constructor(config: Config, version: string, logger: Logger, data: DataDirectory) {
+  private constructor(
+    config: Config,
+    version: string,
+    logger: Logger,
+    data: DataDirectory,
+    state: StateStore,
+    enrolments: Enrolments,
+  ) {
     this.#config = config;
     this.#logger = logger;
     this.#data = data;
+    this.#state = state;
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
     });
@@ -80,7 +102,9 @@ export class Core {
     const startedAtMs = Date.now();
     const aggregatorCounters = createAggregatorCounters();
     const table = createSessionTable(config.ingest.max_connections);
-    const registry = new NodeRegistry();
+    this.#saver = new RegistrySaver(state, table);
+    const registry = new NodeRegistry(REGISTRY_LIMITS, this.#saver);
+    this.#registry = registry;
     const stats = new Stats(aggregatorCounters);
     const shardCount = this.#shardCount();
     const sessions = new Sessions(table, shardCount);
@@ -99,7 +123,12 @@ export class Core {
         },
       },
     );
-    const registrar = new Registrar(registry, sessions, table, this.#shards, logger);
+    const doorkeeper = new Doorkeeper(config.auth.totp, enrolments, logger);
+    const registrar = new Registrar(registry, sessions, table, this.#shards, {
+      doorkeeper,
+      keeper: this.#saver,
+      logger,
+    });
     this.#gate = new Gate(config, mode, sessions, this.#shards, logger);
     const metrics = new Metrics({
       version,
@@ -143,7 +172,7 @@ export class Core {
     await this.#shards.drain();
     clearTimeout(timer);
     const runsLeft = await this.#aggregator.finish(deadlineMs);
-    await this.#close();
+    await this.#close(deadlineMs);
     if (runsLeft > 0) {
       this.#logger.fatal({ runsLeft }, 'stopped before everything that was read could be written');
       this.#end(EXIT.ioError);
@@ -242,7 +271,7 @@ export class Core {
     this.#gate.stop();
     void this.#shards
       .close()
-      .then(() => this.#close())
+      .then(() => this.#close(Date.now() + this.#config.server.shutdown_timeout_ms))
       .finally(() => this.#end(error.exitCode));
   }
 
@@ -253,9 +282,19 @@ export class Core {
     };
   }
 
-  async #close(): Promise<void> {
+  /** The nodes that were known when Core ended. */
+  async #restoreNodes(): Promise<void> {
+    const restored = await restoreRegistry(this.#state, this.#registry);
+    if (restored.damaged > 0 || restored.dropped > 0)
+      this.#logger.warn({ ...restored }, 'some of what was kept of nodes could not be used');
+    this.#saver.watch(this.#registry);
+  }
+
+  async #close(deadlineMs: number): Promise<void> {
     clearInterval(this.#clock);
     await Promise.all([this.#shards.close(), this.#rest.close()]);
+    await this.#saver.close();
+    await this.#state.close(deadlineMs);
     this.#data.release();
   }
 
@@ -266,5 +305,30 @@ export class Core {
     clearInterval(this.#clock);
     await Promise.all([this.#shards.close(), this.#rest.close()]);
     await this.#aggregator.finish(Date.now());
+    await this.#saver.close();
   }
+}
+
+function openState(config: Config, logger: Logger): Promise<StateStore> {
+  const folder = join(config.storage.dir, 'state');
+  return openStateStore(folder, {
+    onTrouble: (trouble) => {
+      if (trouble === null) logger.info({ folder }, 'the state reaches the disk again');
+      else
+        logger.error(
+          { folder, err: trouble },
+          'the state does not reach the disk: registrations wait for it',
+        );
+    },
+  });
+}
+
+async function openKeptEnrolments(state: StateStore, config: Config, logger: Logger): Promise<Enrolments> {
+  const { enrolments, damaged } = await openEnrolments(state, {
+    env: process.env,
+    keyFile: config.auth.key_file,
+    dataDir: config.storage.dir,
+  });
+  if (damaged > 0) logger.warn({ damaged }, 'enrolments that cannot be read count as revoked');
+  return enrolments;
 }

@@ -36,6 +36,9 @@ import {
 
 export const DEFAULT_FILE = 'bee_config.toml';
 
+/** Variables of ours that are no settings: secrets have no place in a file of settings, or among arguments. */
+const SECRET_NAMES = new Set(['HONEYBEE_SECRET_KEY']);
+
 /** Problems listed before the rest is only counted. */
 const listedProblems = 40;
 
@@ -213,7 +216,7 @@ function readEnvironmentLayer(layers: Layers, env: NodeJS.ProcessEnv, notes: str
   }
   // No reason not to start: container platforms put variables of their own into the environment.
   for (const name of Object.keys(env)) {
-    if (!name.startsWith('HONEYBEE_') || names.has(name)) continue;
+    if (!name.startsWith('HONEYBEE_') || names.has(name) || SECRET_NAMES.has(name)) continue;
     const near = nearest(name, names);
     const inSection = Object.keys(SECTIONS).some((section) =>
       name.startsWith(`HONEYBEE_${section.toUpperCase()}_`),

@@ -43,6 +43,8 @@ export type MainToShard =
       readonly session: number;
       readonly message: string;
       readonly potTypes: readonly (readonly [string, string])[];
+      /** The secret that the name has from now on; nobody but the node is told. */
+      readonly totpKey?: string | undefined;
     }
   | { readonly type: 'refuse'; readonly session: number; readonly code: ErrorCode; readonly message: string }
   | { readonly type: 'close'; readonly session: number; readonly reason: CloseReason }
@@ -60,6 +62,8 @@ export type CloseReason =
   | 'silent for too long'
   | 'did not register in time'
   | 'registration refused'
+  | 'enrolment revoked'
+  | 'removed'
   | 'not a node'
   | 'frame too large'
   | 'does not read its answers'
@@ -76,7 +80,12 @@ export type ShardToMain =
   | { readonly type: 'ready' }
   /** The descriptor of the session was taken over. */
   | { readonly type: 'opened'; readonly session: number }
-  | { readonly type: 'register'; readonly session: number; readonly registration: NodeRegistration }
+  | {
+      readonly type: 'register';
+      readonly session: number;
+      readonly registration: NodeRegistration;
+      readonly totpCode: string | null;
+    }
   | { readonly type: 'status'; readonly session: number; readonly status: NodeStatus }
   | {
       readonly type: 'pot';
