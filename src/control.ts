@@ -10,6 +10,7 @@ import { AuditReader } from './access/audit-reader.js';
 import { STRANGER } from './access/principals.js';
 import { checkListeners } from './access/start-rule.js';
 import type { Config } from './config/config.js';
+import { type Enrolments, openEnrolments } from './enrolment/enrolments.js';
 import { EXIT, FatalError } from './errors.js';
 import { type ControlSocket, openControlSocket } from './rest/control-socket.js';
 import { type Administration, createRestServer, type RestServer } from './rest/server.js';
@@ -21,6 +22,7 @@ const CLOSE_MS = 5_000;
 export class Control implements Administration {
   readonly state: StateStore;
   readonly access: Access;
+  readonly enrolments: Enrolments;
   readonly audit: AuditLog;
   readonly auditShelf: AuditReader;
   readonly #config: Config;
@@ -43,15 +45,34 @@ export class Control implements Administration {
         audit.record({ actor, action: 'access.lock', target: address, outcome: 'refused' });
       },
     });
-    return new Control(config, logger, state, access, audit);
+    try {
+      const { enrolments, damaged } = await openEnrolments(state, {
+        env: process.env,
+        keyFile: config.auth.key_file,
+        dataDir: config.storage.dir,
+      });
+      if (damaged > 0) logger.warn({ damaged }, 'enrolments that cannot be read count as revoked');
+      return new Control(config, logger, { state, access, audit, enrolments });
+    } catch (error) {
+      access.close();
+      await audit.close();
+      await state.close(Date.now());
+      throw error;
+    }
   }
 
-  private constructor(config: Config, logger: Logger, state: StateStore, access: Access, audit: AuditLog) {
+  private constructor(
+    config: Config,
+    logger: Logger,
+    parts: { state: StateStore; access: Access; audit: AuditLog; enrolments: Enrolments },
+  ) {
+    const { access } = parts;
     this.#config = config;
     this.#logger = logger;
-    this.state = state;
+    this.state = parts.state;
     this.access = access;
-    this.audit = audit;
+    this.audit = parts.audit;
+    this.enrolments = parts.enrolments;
     this.auditShelf = new AuditReader(auditFolder(config.storage.dir));
     const { damaged } = access.summary();
     if (damaged > 0) logger.error({ tokens: damaged }, 'tokens that cannot be read: they let nobody in');

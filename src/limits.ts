@@ -134,6 +134,28 @@ export const LIMITS = {
   auditWaitingBytes: 8 * MiB,
   auditRefusalsPerMinute: 60,
   auditReaders: 4,
+  /** Names enrolled or revoked, and how many of them may have enrolled themselves: what strangers can make Core keep
+   *  is bounded (about 100 MB at the longest names), and leaves room for those that an administrator enrols. */
+  enrolmentNames: 262_144,
+  selfEnrolledNames: 196_608,
+  /** Spent steps remembered one by one per name; below the oldest forgotten one every step counts as spent. More
+   *  make each record longer, fewer let a clock that was set back refuse good codes sooner. */
+  spentStepsKept: 32,
+  /** How far the oldest forgotten step may lie ahead of the clock before it is taken for a wrong clock's: longer is how
+   *  long a name can be locked out by that, shorter lets codes be used again after the clock was set back. */
+  spentFloorAheadMs: 24 * 3_600_000,
+  /** Names, and addresses, whose failed codes are remembered; the one that failed longest ago gives way. */
+  lockoutEntries: 16_384,
+  /** The longest time for which names may enrol themselves in `required`. */
+  enrolmentWindowMs: 24 * 3_600_000,
+  /** Lines in the log about refused registrations in a second; the rest is counted. */
+  refusedRegistrationLines: 10,
+  /** Changes of nodes and pots wait so long for the next write, and so many go into one turn of the event loop: at
+   *  some microseconds each, main never pauses for more than a few milliseconds. */
+  registrySaveIntervalMs: 200,
+  registrySaveSlice: 250,
+  /** Within this time the totals of every connected node are written once. A crash loses at most so much of them. */
+  registryTotalsIntervalMs: 60_000,
   /** A request on 9002. */
   restBodyBytes: 256 * KiB,
 } as const;

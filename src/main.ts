@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Config } from './config/config.js';
 import { Control } from './control.js';
+import { Doorkeeper } from './enrolment/doorkeeper.js';
 import { EXIT, FatalError } from './errors.js';
 import { Gate } from './gate/gate.js';
 import { Registrar } from './gate/registrar.js';
@@ -19,7 +20,10 @@ import { newestDeadLetters } from './log/dead-letter-reader.js';
 import { createAggregatorCounters } from './memory/counters.js';
 import { createSessionTable } from './memory/session-table.js';
 import { resolveMode } from './native/addon.js';
+import { REGISTRY_LIMITS } from './registry/limits.js';
 import { NodeRegistry } from './registry/registry.js';
+import { restoreRegistry } from './registry/restore.js';
+import { RegistrySaver } from './registry/saver.js';
 import { createCoreView } from './rest/core-view.js';
 import { createRestServer, type RestServer } from './rest/server.js';
 import type { Health } from './rest/view.js';
@@ -53,6 +57,8 @@ export class Core {
   readonly #rest: RestServer;
   readonly #certificates: Certificates | undefined;
   readonly #clock: NodeJS.Timeout;
+  readonly #registry: NodeRegistry;
+  readonly #saver: RegistrySaver;
   #health: Health = { status: 'starting', reason: 'not all ports listen yet' };
   #end!: (exitCode: number) => void;
   #stopping = false;
@@ -67,6 +73,7 @@ export class Core {
       control = await Control.open(config, logger);
       control.checkListeners();
       core = new Core(config, version, logger, data, control, certificates);
+      await core.#restoreNodes();
       await core.#listen(version);
       return core;
     } catch (error) {
@@ -99,7 +106,9 @@ export class Core {
     const startedAtMs = Date.now();
     const aggregatorCounters = createAggregatorCounters();
     const table = createSessionTable(config.ingest.max_connections);
-    const registry = new NodeRegistry();
+    this.#saver = new RegistrySaver(control.state, table);
+    const registry = new NodeRegistry(REGISTRY_LIMITS, this.#saver);
+    this.#registry = registry;
     const stats = new Stats(aggregatorCounters);
     const shardCount = this.#shardCount();
     const sessions = new Sessions(table, shardCount);
@@ -129,14 +138,13 @@ export class Core {
         },
       },
     );
-    const registrar = new Registrar(
-      registry,
-      sessions,
-      table,
-      this.#shards,
-      boundedLogger(logger),
-      config.tls.match_node_name,
-    );
+    const doorkeeper = new Doorkeeper(config.auth.totp, control.enrolments, logger);
+    const registrar = new Registrar(registry, sessions, table, this.#shards, {
+      doorkeeper,
+      keeper: this.#saver,
+      logger: boundedLogger(logger),
+      matchNodeName: config.tls.match_node_name,
+    });
     this.#gate = new Gate(config, mode, sessions, this.#shards, logger);
     const metrics = new Metrics({
       version,
@@ -314,10 +322,19 @@ export class Core {
     };
   }
 
+  /** The nodes that were known when Core ended. */
+  async #restoreNodes(): Promise<void> {
+    const restored = await restoreRegistry(this.#control.state, this.#registry);
+    if (restored.damaged > 0 || restored.dropped > 0)
+      this.#logger.warn({ ...restored }, 'some of what was kept of nodes could not be used');
+    this.#saver.watch(this.#registry);
+  }
+
   async #close(deadlineMs: number): Promise<void> {
     clearInterval(this.#clock);
     this.#certificates?.close();
     await Promise.all([this.#shards.close(), this.#rest.close()]);
+    await this.#saver.close();
     await this.#control.close(deadlineMs);
     this.#data.release();
   }
@@ -330,5 +347,6 @@ export class Core {
     this.#certificates?.close();
     await Promise.all([this.#shards.close(), this.#rest.close()]);
     await this.#aggregator.finish(Date.now());
+    await this.#saver.close();
   }
 }

@@ -41,6 +41,7 @@ for (const mode of MODES) {
               port: 8080,
               nodeType: 'Full',
             },
+            totpCode: null,
           },
         ]);
         assert.ok(node.transport.paused, 'read from while main decides');

@@ -26,6 +26,8 @@ export interface PotRecord {
 
 /** A node, connected or not. Read-only for everybody but the registry; it is the live object, not a copy. */
 export interface NodeRecord {
+  /** Its number for as long as it is kept, over all its ids and restarts. */
+  readonly serial: number;
   readonly id: bigint;
   readonly name: string;
   readonly type: NodeType;
@@ -38,6 +40,8 @@ export interface NodeRecord {
   /** Row in the session table; null while disconnected. */
   readonly session: number | null;
   readonly shard: number | null;
+  /** First registration of the record, ms since 1970. */
+  readonly firstSeenMs: number;
   /** Start of the present session, or of the last one. */
   readonly connectedSinceMs: number;
   /** While connected this is the start of the session: the shard keeps the live value in the session table. */

@@ -46,6 +46,8 @@ export type MainToShard =
       readonly session: number;
       readonly message: string;
       readonly potTypes: readonly (readonly [string, string])[];
+      /** The secret that the name has from now on; nobody but the node is told. */
+      readonly totpKey?: string | undefined;
     }
   | { readonly type: 'refuse'; readonly session: number; readonly code: ErrorCode; readonly message: string }
   | { readonly type: 'close'; readonly session: number; readonly reason: CloseReason }
@@ -65,6 +67,8 @@ export type CloseReason =
   | 'silent for too long'
   | 'did not register in time'
   | 'registration refused'
+  | 'enrolment revoked'
+  | 'removed'
   | 'not a node'
   | 'frame too large'
   | 'too many errors'
@@ -91,6 +95,7 @@ export type ShardToMain =
       readonly registration: NodeRegistration;
       /** That the node's certificate bears; undefined: it has shown none. */
       readonly certificateNames: readonly string[] | undefined;
+      readonly totpCode: string | null;
     }
   | { readonly type: 'status'; readonly session: number; readonly status: NodeStatus }
   | {

@@ -17,7 +17,8 @@ import { type Scanner, STOP } from '../native/scanner.js';
 import { DIALECT } from '../protocol/dialect.js';
 import { FIELD, MESSAGE, VALUE } from '../protocol/fields.js';
 import { type FrameReader, KIND, type Kind } from '../protocol/frame-reader.js';
-import { type NodeRegistration, readNodeRegistration } from '../protocol/node-registration.js';
+import { maskCodes } from '../protocol/mask.js';
+import { type NodeRegistration, readNodeRegistration, readTotpCode } from '../protocol/node-registration.js';
 import type { NodeStatus } from '../protocol/node-status-update.js';
 import { errorReply, nodeDisconnected, nodeRegistered, registrationAck } from '../protocol/outbound.js';
 import { documentCompiled, withPotType } from '../protocol/pot-event.js';
@@ -164,7 +165,7 @@ export class Session implements FrameSink {
 
   // ---- what main tells ----------------------------------------------------------------------------------------
 
-  accepted(message: string, potTypes: readonly (readonly [string, string])[]): void {
+  accepted(message: string, potTypes: readonly (readonly [string, string])[], totpKey?: string): void {
     if (this.#state !== 'deciding') return;
     this.#undecided = undefined;
     const registration = this.#registration!;
@@ -175,7 +176,7 @@ export class Session implements FrameSink {
     this.#digits = Buffer.from(registration.nodeId, 'latin1');
     for (const [potId, potType] of potTypes) this.#potTypes.set(potId, potType);
     counters[SHARD.registrations]!++;
-    this.#write(registrationAck(registration.nodeId, true, message));
+    this.#write(registrationAck(registration.nodeId, true, message, totpKey));
     output.record(nodeRegistered(registration, this.remote, output.nowMs));
     this.#count(SESSION.announced, 1);
     const rest = this.#restOfLine;
@@ -359,7 +360,8 @@ export class Session implements FrameSink {
     this.#state = 'deciding';
     this.transport.pause();
     const { certificateNames } = this;
-    this.#context.post({ type: 'register', session: this.number, registration, certificateNames });
+    const totpCode = readTotpCode(this.#context.reader);
+    this.#context.post({ type: 'register', session: this.number, registration, totpCode, certificateNames });
   }
 
   #potEvent(): void {
@@ -486,7 +488,7 @@ export class Session implements FrameSink {
       nodeId: this.#registration?.nodeId,
       nodeName: this.#registration?.nodeName,
       remote: this.remote,
-      bytes,
+      bytes: maskCodes(bytes.subarray(0, LIMITS.deadLetterFrameBytes)),
       sizeBytes,
     });
   }

@@ -128,7 +128,7 @@ class Shard {
         this.#relays.get(message.session)?.finished(message.reason);
         break;
       case 'accept':
-        this.#sessions.get(message.session)?.accepted(message.message, message.potTypes);
+        this.#sessions.get(message.session)?.accepted(message.message, message.potTypes, message.totpKey);
         break;
       case 'refuse':
         this.#sessions.get(message.session)?.refused(message.code, message.message);

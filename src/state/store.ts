@@ -86,6 +86,8 @@ class LevelStore implements StateStore {
   }
 
   write(changes: readonly StateChange[]): Promise<void> {
+    // No batch would be made for nothing, and so none would ever end.
+    if (changes.length === 0) return Promise.resolve();
     if (this.#waitingChanges + changes.length > LIMITS.stateBacklogChanges) throw new StateBacklogFull();
     this.#waitingChanges += changes.length;
     const batch = this.#pending;
