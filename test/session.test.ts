@@ -42,6 +42,7 @@ for (const mode of MODES) {
               nodeType: 'Full',
             },
             totpCode: null,
+            certificateNames: undefined,
           },
         ]);
         assert.ok(node.transport.paused, 'read from while main decides');
