@@ -313,12 +313,18 @@ test('a full disk: entries wait, are written when there is room, and what is too
   if (disk === undefined) return t.skip('mounting a tmpfs is not permitted here');
   const trail = new Trail(t, join(disk.path, 'audit'));
   trail.record('before');
+  await null;
   disk.leave(0);
   const detail = { filler: 'z'.repeat(1000) };
   // More than the last page of the file still holds.
   for (let n = 0; n < 50; n++) trail.record(`waits ${n}`, { detail });
   await null;
   assert.deepEqual(trail.troubles, ['ENOSPC']);
+  assert.deepEqual(
+    (await trail.all()).map(({ target }) => target),
+    ['before'],
+    'nothing of what waits shows before it is whole',
+  );
   for (let n = 50; n < 100; n++) trail.record(`waits ${n}`, { detail });
   disk.makeRoom();
   await poll('there is room again', () => (trail.troubles.length === 2 ? true : undefined));
