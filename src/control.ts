@@ -2,6 +2,7 @@
  * What administration stands on: the small state, access, and the audit trail. A running Core has it beside its data
  * plane; the command line opens it by itself where no Core runs. Main thread; the data directory is held.
  */
+import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { Access } from './access/access.js';
@@ -12,6 +13,7 @@ import { checkListeners } from './access/start-rule.js';
 import type { Config } from './config/config.js';
 import { type Enrolments, openEnrolments } from './enrolment/enrolments.js';
 import { EXIT, FatalError } from './errors.js';
+import { makeFolder } from './folders.js';
 import { type ControlSocket, openControlSocket } from './rest/control-socket.js';
 import { type Administration, createRestServer, type RestServer } from './rest/server.js';
 import { openStateStore, type StateStore } from './state/store.js';
@@ -32,7 +34,7 @@ export class Control implements Administration {
   /** Throws a FatalError, with everything closed again. */
   static async open(config: Config, logger: Logger): Promise<Control> {
     const audit = openAudit(config.storage.dir, logger);
-    const state = await openStateStore(join(config.storage.dir, 'state'), {
+    const state = await openStateStore(privateFolder(join(config.storage.dir, 'state')), {
       onTrouble(trouble) {
         if (trouble === null) logger.info('the state reaches the disk again');
         else logger.error({ err: trouble }, 'the state does not reach the disk: changes wait');
@@ -110,6 +112,21 @@ export class Control implements Administration {
     await this.audit.close();
     await this.state.close(deadlineMs);
   }
+}
+
+/** LevelDB makes files that everybody may read, so nobody else gets into their folder. */
+function privateFolder(folder: string): string {
+  try {
+    makeFolder(folder, 0o700);
+    chmodSync(folder, 0o700);
+  } catch (error) {
+    throw new FatalError(
+      EXIT.cannotCreate,
+      `cannot create ${folder} (storage.dir): ${(error as Error).message}`,
+      { cause: error },
+    );
+  }
+  return folder;
 }
 
 function auditFolder(dataDir: string): string {
