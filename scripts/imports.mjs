@@ -36,6 +36,7 @@ const MAY_IMPORT = {
     'protocol',
     'registry',
     'shard',
+    'state',
     'tls',
   ],
   rest: [

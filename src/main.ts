@@ -9,6 +9,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Config } from './config/config.js';
+import { createEnrolmentDesk } from './enrolment/desk.js';
 import { Doorkeeper } from './enrolment/doorkeeper.js';
 import { type Enrolments, openEnrolments } from './enrolment/enrolments.js';
 import { EXIT, FatalError } from './errors.js';
@@ -149,6 +150,15 @@ export class Core {
     this.#rest = createRestServer({
       config,
       view,
+      administration: {
+        enrolments: createEnrolmentDesk(config.auth.totp, enrolments, (name) =>
+          registrar.dismiss(name, 'enrolment revoked'),
+        ),
+        audit: {
+          record: ({ actor, ...entry }) =>
+            logger.info({ by: actor.principal.name, from: actor.from, ...entry }, 'audit'),
+        },
+      },
       logger,
       ...(config.server.debug ? { debug: this.#faults() } : {}),
     });

@@ -9,7 +9,10 @@ import type { AddressInfo } from 'node:net';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify from 'fastify';
 import type { Logger } from 'pino';
+import type { AuditTrail } from '../access/audit.js';
+import { type Principal, ROLES } from '../access/principal.js';
 import type { Config } from '../config/config.js';
+import type { EnrolmentDesk } from '../enrolment/desk.js';
 import { EXIT, FatalError } from '../errors.js';
 import { LIMITS } from '../limits.js';
 import type { RestApp } from './app.js';
@@ -19,6 +22,7 @@ import { ListSender } from './list.js';
 import { guardMethods } from './methods.js';
 import { deadLetterRoutes } from './routes/dead-letters.js';
 import { debugRoutes, type Faults } from './routes/debug.js';
+import { enrolmentRoutes } from './routes/enrolments.js';
 import { healthRoute } from './routes/health.js';
 import { honeypotRoutes } from './routes/honeypots.js';
 import { indexRoute } from './routes/index-route.js';
@@ -31,6 +35,8 @@ export interface RestServerOptions {
   readonly config: { readonly server: Pick<Config['server'], 'host' | 'backend_port'> };
   readonly view: CoreView;
   readonly logger: Logger;
+  /** What administrators do, and who writes it down; without it those routes are not there. */
+  readonly administration?: { readonly enrolments: EnrolmentDesk; readonly audit: AuditTrail };
   /** Opens the fault-injection routes. */
   readonly debug?: Faults;
 }
@@ -42,9 +48,24 @@ export interface RestServer {
   close(): Promise<void>;
 }
 
+const ANONYMOUS: Principal = {
+  kind: 'anonymous',
+  tokenId: null,
+  name: 'anonymous',
+  roles: new Set(ROLES),
+  scope: { nodes: null, eventTypes: null },
+  expiresMs: null,
+};
+
 type State = 'new' | 'listening' | 'closing';
 
-export function createRestServer({ config, view, logger, debug }: RestServerOptions): RestServer {
+export function createRestServer({
+  config,
+  view,
+  logger,
+  administration,
+  debug,
+}: RestServerOptions): RestServer {
   let state: State = 'new';
   let closed: Promise<void> | null = null;
   const app = createApp(logger);
@@ -56,6 +77,7 @@ export function createRestServer({ config, view, logger, debug }: RestServerOpti
   });
   const addMethodGuards = guardMethods(app);
   addRoutes(app, view);
+  if (administration !== undefined) enrolmentRoutes(app, administration.enrolments, administration.audit);
   if (debug !== undefined) debugRoutes(app, view, debug);
   addMethodGuards();
 
@@ -112,6 +134,10 @@ function createApp(logger: Logger): RestApp {
   app.server.maxConnections = REST_LIMITS.connections;
   app.addHook('onRequest', async (_request, reply) => {
     reply.headers(COMMON_HEADERS);
+  });
+  // Whoever identified themselves did so before.
+  app.addHook('onRequest', async (request) => {
+    request.principal ??= ANONYMOUS;
   });
   app.setErrorHandler(createErrorHandler(logger));
   app.setNotFoundHandler((_request, reply) => sendError(reply, 'NOT_FOUND'));
