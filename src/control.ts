@@ -11,6 +11,7 @@ import { AuditReader } from './access/audit-reader.js';
 import { STRANGER } from './access/principals.js';
 import { checkListeners } from './access/start-rule.js';
 import type { Config } from './config/config.js';
+import { createEnrolmentDesk, type EnrolmentDesk } from './enrolment/desk.js';
 import { type Enrolments, openEnrolments } from './enrolment/enrolments.js';
 import { EXIT, FatalError } from './errors.js';
 import { makeFolder } from './folders.js';
@@ -25,6 +26,9 @@ export class Control implements Administration {
   readonly state: StateStore;
   readonly access: Access;
   readonly enrolments: Enrolments;
+  readonly enrolmentDesk: EnrolmentDesk;
+  /** A name was revoked, or its secret changed: whoever is connected under it is to go. */
+  onRevoked: (name: string) => void = () => {};
   readonly audit: AuditLog;
   readonly auditShelf: AuditReader;
   readonly #config: Config;
@@ -75,6 +79,9 @@ export class Control implements Administration {
     this.access = access;
     this.audit = parts.audit;
     this.enrolments = parts.enrolments;
+    this.enrolmentDesk = createEnrolmentDesk(config.auth.totp, parts.enrolments, (name) =>
+      this.onRevoked(name),
+    );
     this.auditShelf = new AuditReader(auditFolder(config.storage.dir));
     const { damaged } = access.summary();
     if (damaged > 0) logger.error({ tokens: damaged }, 'tokens that cannot be read: they let nobody in');

@@ -145,6 +145,7 @@ export class Core {
       logger: boundedLogger(logger),
       matchNodeName: config.tls.match_node_name,
     });
+    control.onRevoked = (name) => registrar.dismiss(name, 'enrolment revoked');
     this.#gate = new Gate(config, mode, sessions, this.#shards, logger);
     const metrics = new Metrics({
       version,

@@ -3,6 +3,8 @@ import type { AuditEntry } from '../src/access/audit.js';
 import { LOCAL } from '../src/access/principals.js';
 import type { Administration } from '../src/rest/server.js';
 
+const nobody = () => Promise.reject(new Error('nobody is enrolled here'));
+
 export function openAdministration(audit: AuditEntry[] = []): Administration {
   return {
     access: {
@@ -15,5 +17,16 @@ export function openAdministration(audit: AuditEntry[] = []): Administration {
     },
     audit: { record: (entry) => void audit.push(entry) },
     auditShelf: { page: async () => ({ lines: [], next: null }) },
+    enrolmentDesk: {
+      mode: 'optional',
+      list: () => [],
+      enrol: nobody,
+      rotate: nobody,
+      revoke: nobody,
+      forget: nobody,
+      windowOpenUntilMs: () => null,
+      openWindow: nobody,
+      closeWindow: nobody,
+    },
   };
 }

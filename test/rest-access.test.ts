@@ -13,6 +13,8 @@ import { AuditReader } from '../src/access/audit-reader.js';
 import type { Role } from '../src/access/principal.js';
 import { parseToken } from '../src/access/token-text.js';
 import type { Config } from '../src/config/config.js';
+import { createEnrolmentDesk } from '../src/enrolment/desk.js';
+import { openEnrolments } from '../src/enrolment/enrolments.js';
 import { LIMITS } from '../src/limits.js';
 import { createAggregatorCounters } from '../src/memory/counters.js';
 import { createSessionTable } from '../src/memory/session-table.js';
@@ -37,6 +39,13 @@ const READ: readonly Role[] = ['read', 'command', 'admin'];
 const ADMIN: readonly Role[] = ['admin'];
 const EVERY_SCOPE: readonly Limit[] = ['all', 'nodes', 'events'];
 
+const NO_ADMISSION = {
+  waiting: 0,
+  mostWaiting: 0,
+  admitted: 0,
+  turnedAway: { per_address: 0, queue_full: 0, max_connections: 0, no_descriptor: 0, stopping: 0 },
+};
+
 const TABLE: Readonly<Record<string, Row>> = {
   'GET /': { roles: ['read', 'stream', 'command', 'admin'], scopes: EVERY_SCOPE },
   'GET /health': { roles: 'public', scopes: EVERY_SCOPE },
@@ -51,6 +60,13 @@ const TABLE: Readonly<Record<string, Row>> = {
   'POST /api/v1/tokens': { roles: ADMIN, scopes: ['all'] },
   'GET /api/v1/tokens/:id': { roles: ADMIN, scopes: ['all'] },
   'DELETE /api/v1/tokens/:id': { roles: ADMIN, scopes: ['all'] },
+  'GET /api/v1/enrolments': { roles: ADMIN, scopes: ['all'] },
+  'POST /api/v1/enrolments': { roles: ADMIN, scopes: ['all'] },
+  'POST /api/v1/enrolments/:name/rotate': { roles: ADMIN, scopes: ['all'] },
+  'DELETE /api/v1/enrolments/:name': { roles: ADMIN, scopes: ['all'] },
+  'GET /api/v1/enrolment-window': { roles: ADMIN, scopes: ['all'] },
+  'PUT /api/v1/enrolment-window': { roles: ADMIN, scopes: ['all'] },
+  'DELETE /api/v1/enrolment-window': { roles: ADMIN, scopes: ['all'] },
   'POST /debug/shards/:shard/kill': { roles: ADMIN, scopes: ['all'] },
   'POST /debug/aggregator/kill': { roles: ADMIN, scopes: ['all'] },
 };
@@ -86,18 +102,25 @@ class Rest {
     afterwards(t, () => rest.access.close());
     const audit = new AuditLog(join(folder, 'audit'), { onTrouble() {}, onLost() {} });
     afterwards(t, () => audit.close());
+    const { enrolments } = await openEnrolments(state, { env: {}, keyFile: '', dataDir: folder });
     const sessionTable = createSessionTable(8);
     const stats = new Stats(createAggregatorCounters());
     const metrics = new Metrics({
       version: '1',
       mode: 'portable',
       stats: () => stats.snapshot(),
+      admission: () => NO_ADMISSION,
       nodes: () => rest.registry.counts(),
       healthy: () => true,
     });
     rest.server = createRestServer({
       config,
-      administration: { access: rest.access, audit, auditShelf: new AuditReader(join(folder, 'audit')) },
+      administration: {
+        access: rest.access,
+        audit,
+        auditShelf: new AuditReader(join(folder, 'audit')),
+        enrolmentDesk: createEnrolmentDesk('optional', enrolments),
+      },
       logger: pino({ level: 'info' }, { write: (line: string) => rest.logLines.push(line) }),
       debug: { killShard() {}, killAggregator() {} },
       view: createCoreView({
@@ -105,6 +128,7 @@ class Rest {
         sessionTable,
         stats,
         metrics,
+        admission: () => NO_ADMISSION,
         newestDeadLetters: async () => [],
         about: () => ({ version: '1', mode: 'portable', startedAtMs: 1, uptimeMs: 1 }),
         health: () => ({ status: 'ok' }),

@@ -16,6 +16,7 @@ import { StateBacklogFull } from '../state/store.js';
 import { addressOf, networkOf } from './address.js';
 import { BoundedLog } from './bounded-log.js';
 import { type Enrolments, isEnrollable } from './enrolments.js';
+import { EnrolmentError } from './errors.js';
 import { Lockouts } from './lockouts.js';
 import type { Enrolment } from './record.js';
 import { highestSpent } from './spent-codes.js';
@@ -56,6 +57,14 @@ export interface Entry {
   readonly durable: Promise<unknown>;
   /** The node cannot be told any more. */
   withdraw(): void;
+}
+
+/** The node cannot be enrolled now: Core cannot write what that takes. */
+export class NoEntry extends Error {
+  constructor(options: ErrorOptions) {
+    super('the secret of a node cannot be kept', options);
+    this.name = 'NoEntry';
+  }
 }
 
 export interface DoorkeeperClock {
@@ -124,7 +133,7 @@ export class Doorkeeper {
     }
   }
 
-  /** Uses a pass that holds; the node is in. Throws StateBacklogFull, and then nothing has changed. */
+  /** Uses a pass that holds; the node is in. Throws {@link NoEntry}, and then nothing has changed. */
   enter(pass: Pass): Entry {
     switch (pass.kind) {
       case 'anyone':
@@ -132,7 +141,7 @@ export class Doorkeeper {
       case 'proven':
         return { ...NOTHING, durable: pass.durable };
       case 'newcomer': {
-        const { issued, durable } = this.#enrolments.enrolNode(pass.name);
+        const { issued, durable } = this.#enrol(pass.name);
         return {
           totpKey: issued.secret,
           durable,
@@ -142,6 +151,17 @@ export class Doorkeeper {
           },
         };
       }
+    }
+  }
+
+  #enrol(name: string): ReturnType<Enrolments['enrolNode']> {
+    try {
+      return this.#enrolments.enrolNode(name);
+    } catch (error) {
+      if (error instanceof EnrolmentError)
+        this.#log.warn({ err: error.cause ?? error }, 'a node cannot be enrolled');
+      else if (!(error instanceof StateBacklogFull)) throw error;
+      throw new NoEntry({ cause: error });
     }
   }
 

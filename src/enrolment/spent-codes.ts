@@ -17,8 +17,8 @@ import { STEP_MS, stepAt } from './totp.js';
 
 /** How long a code may be repeated from where it was first used. */
 const REPEAT_MS = 30_000;
-/** Steps whose codes can still be valid within that time. */
-const REPEATABLE = 3;
+/** Steps whose codes can be used within that time: it touches two steps, and codes may be one step off. */
+const REPEATABLE = 4;
 
 export interface CodeUse {
   readonly step: number;

@@ -7,6 +7,7 @@
 import { randomBytes } from 'node:crypto';
 import { EXIT, FatalError } from '../errors.js';
 import type { StateChange } from '../state/store.js';
+import { EnrolmentError } from './errors.js';
 import { describeKey, findKey, type KeySource, makeKey } from './key.js';
 import { SecretBox } from './secret-box.js';
 import { newSecret } from './totp.js';
@@ -58,12 +59,12 @@ export class Vault {
     if (key !== undefined) this.#use(new SecretBox(key));
   }
 
-  /** Makes the key where there is none yet. `changes` belong into the write that the sealed secret is part of. */
+  /** Makes the key where there is none yet; throws an EnrolmentError where it cannot. `changes` belong into the write that the sealed secret is part of. */
   seal(
     name: string,
     secret: Uint8Array,
   ): { readonly sealed: string; readonly changes: readonly StateChange[] } {
-    const box = this.#box ?? this.#use(new SecretBox(makeKey(this.#source.dataDir)));
+    const box = this.#box ?? this.#use(new SecretBox(this.#makeKey()));
     const changes: StateChange[] = [];
     if (!this.#checked) {
       changes.push({
@@ -85,6 +86,14 @@ export class Vault {
     if (sealed !== null) return this.#box?.open(contextOf(name), sealed);
     this.#box?.open(DECOY_CONTEXT, this.#sealedDecoy);
     return undefined;
+  }
+
+  #makeKey(): Buffer {
+    try {
+      return makeKey(this.#source.dataDir);
+    } catch (error) {
+      throw new EnrolmentError('NO_KEY', { cause: error });
+    }
   }
 
   #use(box: SecretBox): SecretBox {

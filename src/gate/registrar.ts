@@ -10,7 +10,7 @@
  */
 import type { Logger } from 'pino';
 import { BoundedLog } from '../enrolment/bounded-log.js';
-import type { Doorkeeper, Entry, Pass } from '../enrolment/doorkeeper.js';
+import { type Doorkeeper, type Entry, NoEntry, type Pass } from '../enrolment/doorkeeper.js';
 import type { ErrorCode } from '../errors.js';
 import type { RingObserver } from '../memory/ring.js';
 import { SESSION, SESSION_STRIDE } from '../memory/session-table.js';
@@ -240,7 +240,7 @@ export class Registrar {
       entry = this.#doorkeeper.enter(pass);
       recordKept = this.#keeper.commit(record);
     } catch (error) {
-      if (!(error instanceof StateBacklogFull)) throw error;
+      if (!(error instanceof StateBacklogFull || error instanceof NoEntry)) throw error;
       entry?.withdraw();
       this.#disconnected(open.number, 'Unknown');
       this.#refuse(waiting, 'NODE_REGISTRATION_FAILED', 'Core cannot write its state now');

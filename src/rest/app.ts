@@ -5,6 +5,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import type { Permission, Principal } from '../access/principal.js';
+import type { RestErrorCode } from './errors.js';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -16,6 +17,10 @@ declare module 'fastify' {
      * over all nodes, nothing for a token that sees only some of them.
      */
     scope?: 'nodes' | 'counts';
+    /** Codes its handler may answer with, for the documentation; those that any route may have are added there. */
+    errors?: readonly RestErrorCode[];
+    /** Whether its answers have ETags, for the documentation. */
+    etag?: boolean;
   }
   interface FastifyRequest {
     /** Who asks; set before a route's handler runs. */

@@ -14,6 +14,7 @@ import type { Gatekeeper } from '../access/access.js';
 import type { AuditTrail } from '../access/audit.js';
 import type { Config } from '../config/config.js';
 import { backendHost } from '../config/rules.js';
+import type { EnrolmentDesk } from '../enrolment/desk.js';
 import { EXIT, FatalError } from '../errors.js';
 import { LIMITS } from '../limits.js';
 import { backendContextOptions } from '../tls/context.js';
@@ -27,6 +28,7 @@ import { guardMethods } from './methods.js';
 import { type AuditShelf, auditRoute } from './routes/audit.js';
 import { deadLetterRoutes } from './routes/dead-letters.js';
 import { debugRoutes, type Faults } from './routes/debug.js';
+import { enrolmentRoutes } from './routes/enrolments.js';
 import { healthRoute } from './routes/health.js';
 import { honeypotRoutes } from './routes/honeypots.js';
 import { indexRoute } from './routes/index-route.js';
@@ -41,6 +43,7 @@ export interface Administration {
   readonly access: Gatekeeper & TokenDesk;
   readonly audit: AuditTrail;
   readonly auditShelf: AuditShelf;
+  readonly enrolmentDesk: EnrolmentDesk;
 }
 
 export interface RestServerOptions {
@@ -173,9 +176,11 @@ function httpsOption(options: HttpsOptions): FastifyServerOptions {
   return { https: { ...options, handshakeTimeout: LIMITS.tlsHandshakeMs } } as FastifyServerOptions;
 }
 
-function addAdministration(app: RestApp, { access, audit, auditShelf }: Administration): void {
+function addAdministration(app: RestApp, administration: Administration): void {
+  const { access, audit, auditShelf, enrolmentDesk } = administration;
   tokenRoutes(app, access, audit);
   auditRoute(app, auditShelf);
+  enrolmentRoutes(app, enrolmentDesk, audit);
 }
 
 function addRoutes(app: RestApp, view: CoreView): void {
