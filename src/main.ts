@@ -8,6 +8,7 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import { OPEN_ACCESS } from './access/open-access.js';
 import type { Config } from './config/config.js';
 import { EXIT, FatalError } from './errors.js';
 import { Gate } from './gate/gate.js';
@@ -20,12 +21,14 @@ import { createSessionTable } from './memory/session-table.js';
 import { resolveMode } from './native/addon.js';
 import { NodeRegistry } from './registry/registry.js';
 import { createCoreView } from './rest/core-view.js';
+import { RestError } from './rest/errors.js';
 import { createRestServer, type RestServer } from './rest/server.js';
 import type { Health } from './rest/view.js';
 import type { ShardToMain } from './shard/messages.js';
 import { AggregatorThread } from './stream/aggregator-thread.js';
 import { ShardSupervisor } from './supervisor.js';
 import { Metrics } from './telemetry/metrics.js';
+import { createRestMetrics } from './telemetry/rest-metrics.js';
 import { Stats } from './telemetry/stats.js';
 
 const SECOND_MS = 1000;
@@ -120,6 +123,14 @@ export class Core {
     this.#rest = createRestServer({
       config,
       view,
+      removal: { remove: () => Promise.reject(new RestError('UNAVAILABLE')) },
+      audit: {
+        record: ({ actor, ...entry }) => logger.info({ ...entry, by: actor.principal.name }, 'audit'),
+      },
+      authenticate: (request) => {
+        request.principal = OPEN_ACCESS;
+      },
+      metrics: createRestMetrics(metrics.registry),
       logger,
       ...(config.server.debug ? { debug: this.#faults() } : {}),
     });

@@ -38,6 +38,7 @@ export function createEntry(request: RegistrationRequest): Entry {
     totals: NO_TOTALS,
     pots: NO_POTS,
     potsOverflow: 0,
+    changed: 0,
     potTable: null,
     ageLink: null,
     nameLink: null,

@@ -30,6 +30,7 @@ import {
   type RegistrationDecision,
   type RegistrationRequest,
 } from './registration.js';
+import { SortedEntries } from './sorted-entries.js';
 
 export interface SessionEnd {
   /** `Stopped` after a `NodeDrop`, `Unknown` otherwise. */
@@ -63,6 +64,9 @@ export class NodeRegistry {
   readonly #disconnectedByAge = new LinkedOrder<Entry>();
   readonly #statusCounts: Record<NodeStatus, number>;
   #potCount = 0;
+  readonly #sorted = new SortedEntries();
+  /** Counts what changed in any record, see {@link NodeRecord.changed}. */
+  #changes = 0;
 
   constructor(limits: RegistryLimits = REGISTRY_LIMITS) {
     this.#limits = limits;
@@ -94,7 +98,10 @@ export class NodeRegistry {
 
     if (earlier !== undefined) {
       const formerId = earlier.id === request.nodeId ? null : earlier.id;
-      this.#byId.delete(earlier.id);
+      if (formerId !== null) {
+        this.#byId.delete(formerId);
+        this.#sorted.outdated();
+      }
       this.#leaveDisconnected(earlier);
       this.#connect(earlier, request);
       return { kind: 'accept', record: earlier, takesOver: true, formerId };
@@ -102,6 +109,7 @@ export class NodeRegistry {
 
     if (!this.#makeRoom()) return REGISTRY_FULL;
     const entry = createEntry(request);
+    this.#sorted.outdated();
     this.#statusCounts[entry.status] += 1;
     this.#connect(entry, request);
     return { kind: 'accept', record: entry, takesOver: false, formerId: null };
@@ -143,6 +151,7 @@ export class NodeRegistry {
     const isNew = entry.potTable === null || !entry.potTable.has(update.potId);
     if (isNew && !this.#hasRoomForPot(entry, update.potId)) {
       entry.potsOverflow += 1;
+      this.#touch(entry);
       return 'overflow';
     }
     if (entry.potTable === null) {
@@ -158,6 +167,7 @@ export class NodeRegistry {
       updatedMs: update.nowMs,
     });
     if (isNew) this.#potCount += 1;
+    this.#touch(entry);
     return 'stored';
   }
 
@@ -169,9 +179,9 @@ export class NodeRegistry {
     return this.#byId.get(id);
   }
 
-  /** All records, those registered longest ago first. A new array of the live records. */
-  list(): NodeRecord[] {
-    return [...this.#byId.values()];
+  /** All records in the order of their ids, or those behind an id. An array that never changes, of the live records. */
+  list(after?: bigint): readonly NodeRecord[] {
+    return after === undefined ? this.#sorted.all(this.#byId) : this.#sorted.after(after, this.#byId);
   }
 
   counts(): NodeCounts {
@@ -192,6 +202,7 @@ export class NodeRegistry {
       disconnectedByAge: this.#disconnectedByAge,
       statusCounts: this.#statusCounts,
       potCount: this.#potCount,
+      sorted: this.#sorted.all(this.#byId),
     });
   }
 
@@ -230,6 +241,13 @@ export class NodeRegistry {
     this.#statusCounts[entry.status] -= 1;
     this.#statusCounts[status] += 1;
     entry.status = status;
+    this.#touch(entry);
+  }
+
+  /** Something of the record that REST shows is another now; whoever changes one calls this. */
+  #touch(entry: Entry): void {
+    this.#changes += 1;
+    entry.changed = this.#changes;
   }
 
   #enterDisconnected(entry: Entry): void {
@@ -258,6 +276,7 @@ export class NodeRegistry {
   #forget(entry: Entry): void {
     this.#leaveDisconnected(entry);
     this.#byId.delete(entry.id);
+    this.#sorted.outdated();
     this.#statusCounts[entry.status] -= 1;
     this.#potCount -= entry.pots.size;
   }

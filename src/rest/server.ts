@@ -1,7 +1,7 @@
 /**
  * The REST server on the backend port: fastify with our limits, error shape and routes.
  *
- * Owned by main. It only reads, through a `CoreView`; a request can never hold main up for longer than one slice of a
+ * Owned by main. It reads through a `CoreView`; a request can never hold main up for longer than one slice of a
  * list takes. There is no log line per request: whoever can reach the port could fill a disk with them.
  */
 import { lookup } from 'node:dns/promises';
@@ -9,27 +9,44 @@ import type { AddressInfo } from 'node:net';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify from 'fastify';
 import type { Logger } from 'pino';
+import type { AuditTrail } from '../access/audit.js';
 import type { Config } from '../config/config.js';
+import { backendHost } from '../config/rules.js';
+import { originsOf } from '../config/values.js';
 import { EXIT, FatalError } from '../errors.js';
 import { LIMITS } from '../limits.js';
+import type { RestMetrics } from '../telemetry/rest-metrics.js';
 import type { RestApp } from './app.js';
-import { answerBrokenHttp, COMMON_HEADERS, createErrorHandler, sendError } from './errors.js';
+import { answerBrokenHttp } from './broken-http.js';
+import { type Authenticate, addHooks } from './hooks.js';
 import { REST_LIMITS } from './limits.js';
 import { ListSender } from './list.js';
-import { guardMethods } from './methods.js';
+import { addMethodGuards } from './methods.js';
+import { clientErrorOf, createErrorHandler, sendProblem } from './problem.js';
+import { requestIdOf } from './request-id.js';
+import { RouteTable } from './route-table.js';
 import { deadLetterRoutes } from './routes/dead-letters.js';
 import { debugRoutes, type Faults } from './routes/debug.js';
+import { docsRoutes } from './routes/docs.js';
 import { healthRoute } from './routes/health.js';
 import { honeypotRoutes } from './routes/honeypots.js';
 import { indexRoute } from './routes/index-route.js';
 import { metricsRoute } from './routes/metrics.js';
-import { nodeRoutes } from './routes/nodes.js';
+import { nodeRemovalRoute, nodeRoutes } from './routes/nodes.js';
 import { statsRoute } from './routes/stats.js';
-import type { CoreView } from './view.js';
+import type { CoreView, NodeRemoval } from './view.js';
 
 export interface RestServerOptions {
-  readonly config: { readonly server: Pick<Config['server'], 'host' | 'backend_port'> };
+  readonly config: {
+    readonly server: Pick<Config['server'], 'host' | 'backend_host' | 'backend_port'>;
+    readonly auth: Pick<Config['auth'], 'allowed_origins'>;
+    readonly rest: Config['rest'];
+  };
   readonly view: CoreView;
+  readonly removal: NodeRemoval;
+  readonly audit: AuditTrail;
+  readonly authenticate: Authenticate;
+  readonly metrics: RestMetrics;
   readonly logger: Logger;
   /** Opens the fault-injection routes. */
   readonly debug?: Faults;
@@ -44,25 +61,33 @@ export interface RestServer {
 
 type State = 'new' | 'listening' | 'closing';
 
-export function createRestServer({ config, view, logger, debug }: RestServerOptions): RestServer {
+export function createRestServer(options: RestServerOptions): RestServer {
+  const { config, logger, metrics } = options;
   let state: State = 'new';
   let closed: Promise<void> | null = null;
   const app = createApp(logger);
+  addHooks(app, {
+    allowedOrigins: originsOf(config.auth.allowed_origins),
+    requestsPerMinute: config.rest.requests_per_minute,
+    authenticate: options.authenticate,
+  });
   app.addHook('onSend', async (_request, reply) => {
     if (state === 'closing') reply.header('connection', 'close');
   });
-  app.addHook('onResponse', async () => {
+  app.addHook('onResponse', async (request, reply) => {
+    metrics.answered(request.routeOptions.url, request.method, reply.statusCode, reply.elapsedTime / 1000);
     if (state === 'closing') setImmediate(() => app.server.closeIdleConnections());
   });
-  const addMethodGuards = guardMethods(app);
-  addRoutes(app, view);
-  if (debug !== undefined) debugRoutes(app, view, debug);
-  addMethodGuards();
+  const table = new RouteTable();
+  table.watch(app);
+  addRoutes(app, table, options);
+  addMethodGuards(app, table);
 
   async function listen(): Promise<number> {
     if (state !== 'new') throw new Error('a REST server listens once');
     state = 'listening';
-    const { host, backend_port: port } = config.server;
+    const { backend_port: port } = config.server;
+    const host = backendHost(config.server);
     try {
       // One address, as for the node port; fastify would bind every address of "localhost".
       const { address } = await lookup(host);
@@ -90,6 +115,8 @@ export function createRestServer({ config, view, logger, debug }: RestServerOpti
 function createApp(logger: Logger): RestApp {
   const app = Fastify({
     logger: false,
+    genReqId: requestIdOf,
+    requestIdHeader: false,
     bodyLimit: LIMITS.restBodyBytes,
     connectionTimeout: REST_LIMITS.connectionTimeoutMs,
     keepAliveTimeout: REST_LIMITS.keepAliveTimeoutMs,
@@ -105,28 +132,35 @@ function createApp(logger: Logger): RestApp {
     // Any text may stand for an id, so that the route and not the router says what is wrong with it.
     routerOptions: { maxParamLength: REST_LIMITS.headerBytes },
     clientErrorHandler: answerBrokenHttp,
-    frameworkErrors: (_error, _request, reply) => {
-      sendError(reply, 'BAD_REQUEST');
+    frameworkErrors: (error, _request, reply) => {
+      sendProblem(reply, clientErrorOf(error.statusCode ?? 400));
     },
   }).withTypeProvider<TypeBoxTypeProvider>();
   app.server.maxConnections = REST_LIMITS.connections;
-  app.addHook('onRequest', async (_request, reply) => {
-    reply.headers(COMMON_HEADERS);
-  });
+  // JSON only: a form on somebody's page must not be able to send what a route takes.
+  app.removeContentTypeParser('text/plain');
+  app.decorateRequest('principal');
   app.setErrorHandler(createErrorHandler(logger));
-  app.setNotFoundHandler((_request, reply) => sendError(reply, 'NOT_FOUND'));
+  app.setNotFoundHandler((_request, reply) => sendProblem(reply, 'NOT_FOUND'));
   return app;
 }
 
-function addRoutes(app: RestApp, view: CoreView): void {
+function addRoutes(app: RestApp, table: RouteTable, options: RestServerOptions): void {
+  const { view, debug } = options;
   const lists = new ListSender();
-  indexRoute(app, view);
+  indexRoute(app, view, table);
   healthRoute(app, view);
   nodeRoutes(app, view, lists);
+  nodeRemovalRoute(app, view, options.removal, options.audit);
   honeypotRoutes(app, view, lists);
   statsRoute(app, view);
   deadLetterRoutes(app, view);
   metricsRoute(app, view);
+  docsRoutes(app, table, {
+    version: () => view.about().version,
+    rateLimited: options.config.rest.requests_per_minute > 0,
+  });
+  if (debug !== undefined) debugRoutes(app, view, debug);
 }
 
 function listenError(error: unknown, host: string, port: number): FatalError {

@@ -1,11 +1,22 @@
 /** `GET /api/v1/stats`: how much, how fast, and what went wrong. */
 import type { RestApp } from '../app.js';
 import { isoTime } from '../rows.js';
-import { StatsAnswer } from '../schemas.js';
+import { StatsAnswer } from '../schemas-stats.js';
 import type { CoreView } from '../view.js';
 
+const STATS_ROUTE = {
+  config: { access: 'read' },
+  schema: {
+    operationId: 'getStats',
+    tags: ['operation'],
+    summary: 'rates, totals, errors by code, shards, log and consumers',
+    description: 'Everything that is counted, as it is now. Totals never go back while Core runs.',
+    response: { 200: StatsAnswer },
+  },
+} as const;
+
 export function statsRoute(app: RestApp, view: CoreView): void {
-  app.get('/api/v1/stats', { schema: { response: { 200: StatsAnswer } } }, async (_request, reply) => {
+  app.get('/api/v1/stats', STATS_ROUTE, async (_request, reply) => {
     const { version, mode, startedAtMs, uptimeMs } = view.about();
     const { known, connected, byStatus } = view.nodeCounts();
     const { totals, refused, errors, shards, aggregator, rates } = view.stats();

@@ -1,0 +1,42 @@
+/**
+ * Which web pages may read answers (CORS): those of `auth.allowed_origins` and no others. Without that setting no
+ * header of CORS ever leaves, and browsers keep every page out. No cookies are used, so no credentials are allowed.
+ *
+ * Owned by main.
+ */
+import cors from '@fastify/cors';
+import type { FastifyRequest } from 'fastify';
+import { REST_LIMITS } from './limits.js';
+import { REQUEST_ID_HEADER } from './request-id.js';
+
+const OPTIONS = {
+  methods: ['GET', 'HEAD', 'POST', 'PUT', 'DELETE'],
+  allowedHeaders: ['Authorization', 'Content-Type', 'If-None-Match', 'Idempotency-Key', REQUEST_ID_HEADER],
+  exposedHeaders: [
+    'Link',
+    'ETag',
+    'Location',
+    'RateLimit',
+    'RateLimit-Policy',
+    'Retry-After',
+    REQUEST_ID_HEADER,
+  ],
+  maxAge: REST_LIMITS.preflightSeconds,
+};
+const OFF = { origin: false } as const;
+
+export const corsPlugin = cors;
+
+/** The plugin's options for one request: a preflight of an origin that may is answered, everything else goes on. */
+export function corsDelegator(allowedOrigins: readonly string[]) {
+  return (
+    request: FastifyRequest,
+    use: (error: Error | null, options: typeof OFF | (typeof OPTIONS & { origin: string[] })) => void,
+  ): void => {
+    const { origin } = request.headers;
+    const asksForPage = origin !== undefined && allowedOrigins.includes(origin);
+    // Without this header it is no preflight, but somebody who asks for the method OPTIONS.
+    const preflight = request.method !== 'OPTIONS' || 'access-control-request-method' in request.headers;
+    use(null, asksForPage && preflight ? { ...OPTIONS, origin: [origin] } : OFF);
+  };
+}
