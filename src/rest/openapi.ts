@@ -8,13 +8,41 @@
 import type { FastifySchema } from 'fastify';
 import type { Permission, Role } from '../access/principal.js';
 import { REST_ERRORS, type RestErrorCode } from './errors.js';
-import { PROBLEM_SCHEMA, RESPONSE_HEADERS } from './openapi-parts.js';
-import type { RouteEntry } from './route-table.js';
+import {
+  ABOUT,
+  COMMON_HEADER_REFS,
+  PROBLEM_SCHEMA,
+  RATE_HEADER_REFS,
+  REQUEST_HEADERS,
+  RESPONSE_HEADERS,
+} from './openapi-parts.js';
+import { type RouteEntry, shownPath } from './route-table.js';
 
 export interface OpenApiOptions {
   readonly version: string;
   /** Whether requests are counted, so that 429 can happen. */
   readonly rateLimited: boolean;
+}
+
+/** What is touched of the document once the library has made it. */
+interface OpenApiDocument {
+  tags: { readonly name: string }[];
+  readonly paths: Record<string, Record<string, Operation>>;
+}
+
+interface Operation {
+  description?: string;
+  security?: unknown;
+  parameters?: unknown[];
+  'x-roles'?: readonly Role[];
+  readonly responses: Record<string, OpenApiResponse>;
+}
+
+interface OpenApiResponse {
+  readonly description: string;
+  readonly 'x-codes'?: readonly RestErrorCode[];
+  readonly content?: unknown;
+  headers?: Record<string, { readonly $ref: string }>;
 }
 
 /** Who may use a route that asks for a role: `command` may read, `admin` may everything. */
@@ -35,14 +63,30 @@ export async function makeOpenApi(routes: readonly RouteEntry[], options: OpenAp
   app.setValidatorCompiler(() => () => true);
   app.setSerializerCompiler(() => () => '');
   await app.register(swagger, { openapi: documentFrame(options), convertConstToEnum: false });
-  for (const route of routes) {
-    const schema = documented(route, options);
-    app.route({ method: route.method, url: route.path, schema, handler: () => null });
-  }
+  for (const { method, path, schema } of routes)
+    app.route({ method, url: path, schema: described(schema), handler: () => null });
   await app.ready();
-  const text = JSON.stringify(app.swagger());
+  const document = app.swagger() as unknown as OpenApiDocument;
   await app.close();
-  return text;
+  for (const route of routes)
+    complete(document.paths[shownPath(route.path)]![route.method.toLowerCase()]!, route, options);
+  const used = new Set(routes.flatMap(({ schema }) => schema.tags ?? []));
+  document.tags = document.tags.filter(({ name }) => used.has(name));
+  return JSON.stringify(document);
+}
+
+/** Every answer says what it is; by itself one that goes well is what the route is about. */
+function described(schema: FastifySchema): FastifySchema {
+  const answers = Object.entries((schema.response ?? {}) as Record<string, Record<string, unknown>>);
+  return {
+    ...schema,
+    response: Object.fromEntries(
+      answers.map(([status, answer]) => [
+        status,
+        { ...answer, description: answer.description ?? schema.summary },
+      ]),
+    ),
+  };
 }
 
 function documentFrame({ version }: OpenApiOptions) {
@@ -51,9 +95,7 @@ function documentFrame({ version }: OpenApiOptions) {
     info: {
       title: 'HoneyBee Core',
       version,
-      description:
-        'Nodes, honeypots, commands and the state of a HoneyBee Core. Ids of nodes are unsigned 64-bit numbers: `node_id` has all their digits, `id` is the same as text. Errors are problem details (RFC 9457) with a `code` to compare.',
-      license: { name: 'MIT', identifier: 'MIT' },
+      description: ABOUT,
     },
     servers: [{ url: '/', description: 'this Core' }],
     security: [{ bearer: [] }],
@@ -76,37 +118,41 @@ function documentFrame({ version }: OpenApiOptions) {
         },
       },
       schemas: { Problem: PROBLEM_SCHEMA },
+      headers: RESPONSE_HEADERS,
+      parameters: REQUEST_HEADERS,
     },
+    'x-error-codes': Object.fromEntries(
+      Object.entries(REST_ERRORS).map(([code, { status, message }]) => [code, { status, meaning: message }]),
+    ),
     // biome-ignore lint/suspicious/noExplicitAny: the library's types know only the OpenAPI of its own making
   } as any;
 }
 
-/** A route's schema with all that every route may answer, and what it asks of whoever calls it. */
-function documented(route: RouteEntry, options: OpenApiOptions): FastifySchema {
-  const { schema, config } = route;
+/** What every route may answer beside its own, and what it asks of whoever calls it. */
+function complete(operation: Operation, route: RouteEntry, options: OpenApiOptions): void {
+  const { config } = route;
   const access: Permission = config.access ?? 'admin';
-  const own = (schema.response ?? {}) as Record<string, Record<string, unknown>>;
-  const response: Record<string, unknown> = {};
-  for (const [status, answer] of Object.entries(own))
-    response[status] = withHeaders(answer, config.etag === true);
+  operation.description = `${operation.description ?? ''}\n\n${ACCESS_TEXT[access]}`.trim();
+  operation.security = access === 'public' ? [] : [{ bearer: [] }];
+  if (access !== 'public') operation['x-roles'] = HOLDERS[access];
+  const { responses } = operation;
   if (config.etag === true) {
-    response['304'] = {
-      type: 'null',
-      description: 'the answer with this ETag has not changed',
-      headers: ETAG,
+    for (const answer of Object.values(responses))
+      answer.headers = { ETag: { $ref: '#/components/headers/ETag' } };
+    responses['304'] = {
+      description: 'nothing has changed since the answer with this ETag',
+      headers: { ETag: { $ref: '#/components/headers/ETag' } },
     };
+    operation.parameters = [...(operation.parameters ?? []), { $ref: '#/components/parameters/IfNoneMatch' }];
   }
   for (const [status, codes] of byStatus(codesOf(route, access, options))) {
     // A status with an answer of its own, as /health has for 503, keeps that.
-    response[status] ??= problemResponse(codes);
+    responses[status] ??= problemResponse(codes);
   }
-  return {
-    ...schema,
-    description: `${schema.description ?? ''}\n\n${ACCESS_TEXT[access]}`.trim(),
-    security: access === 'public' ? [] : [{ bearer: [] }],
-    ...(access === 'public' ? {} : { 'x-roles': HOLDERS[access] }),
-    response,
-  };
+  const counted = options.rateLimited && route.path !== '/health';
+  for (const answer of Object.values(responses)) {
+    answer.headers = { ...answer.headers, ...COMMON_HEADER_REFS, ...(counted ? RATE_HEADER_REFS : {}) };
+  }
 }
 
 const ACCESS_TEXT: Record<Permission, string> = {
@@ -116,13 +162,6 @@ const ACCESS_TEXT: Record<Permission, string> = {
   command: 'Needs the role `command`.',
   admin: 'Needs the role `admin`.',
 };
-
-const { etag: ETAG_HEADER, ...COMMON } = RESPONSE_HEADERS;
-const ETAG = { ...COMMON, etag: ETAG_HEADER };
-
-function withHeaders(answer: Record<string, unknown>, tagged: boolean): Record<string, unknown> {
-  return { ...answer, headers: tagged ? ETAG : COMMON };
-}
 
 /** What any route may answer with, and what this one says of itself. */
 function codesOf(
@@ -159,12 +198,11 @@ function byStatus(codes: ReadonlySet<RestErrorCode>): Map<string, RestErrorCode[
   return found;
 }
 
-function problemResponse(codes: readonly RestErrorCode[]) {
+function problemResponse(codes: readonly RestErrorCode[]): OpenApiResponse {
   const description = codes.map((code) => `${code}: ${REST_ERRORS[code].message}`).join('; ');
   return {
     description,
     'x-codes': codes,
-    headers: COMMON,
     content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
   };
 }

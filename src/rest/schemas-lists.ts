@@ -15,7 +15,6 @@ const limit = Type.Optional(
     minimum: 1,
     maximum: REST_LIMITS.pageRows,
     description: 'rows of a page; without it the answer is the whole list, without `next`',
-    examples: [100],
   }),
 );
 
@@ -36,8 +35,7 @@ export const NodeQuery = query({
     Type.String({
       minLength: 1,
       maxLength: 255,
-      description: 'only nodes of this name; `*` stands for any run of characters',
-      examples: ['eu-*'],
+      description: 'only nodes of this name; `*` stands for any run of characters: `eu-*`',
     }),
   ),
   pot_type: potType,

@@ -14,7 +14,6 @@ const DeadLetterQuery = query({
       minimum: 1,
       maximum: REST_LIMITS.pageRows,
       description: `how many of them; ${DEFAULT_LIMIT} without it`,
-      examples: [10],
     }),
   ),
 });
