@@ -1,11 +1,18 @@
 /**
- * Which web pages may read answers (CORS): those of `auth.allowed_origins` and no others. Without that setting no
+ * What web pages of other origins may do.
+ *
+ * Which of them may read answers (CORS): those of `auth.allowed_origins` and no others. Without that setting no
  * header of CORS ever leaves, and browsers keep every page out. No cookies are used, so no credentials are allowed.
+ *
+ * Reading is not all: a browser sends a POST without a body for any page, and only hides the answer from it. Where
+ * access is open, that would be enough to do harm. So what changes something is refused when a page of another origin
+ * asks for it; browsers always say so.
  *
  * Owned by main.
  */
 import cors from '@fastify/cors';
 import type { FastifyRequest } from 'fastify';
+import { RestError } from './errors.js';
 import { REST_LIMITS } from './limits.js';
 import { REQUEST_ID_HEADER } from './request-id.js';
 
@@ -39,4 +46,19 @@ export function corsDelegator(allowedOrigins: readonly string[]) {
     const preflight = request.method !== 'OPTIONS' || 'access-control-request-method' in request.headers;
     use(null, asksForPage && preflight ? { ...OPTIONS, origin: [origin] } : OFF);
   };
+}
+
+const READING: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+export function refuseForeignPage(request: FastifyRequest, allowedOrigins: readonly string[]): void {
+  const { origin, host } = request.headers;
+  if (origin === undefined || READING.has(request.method)) return;
+  if (allowedOrigins.includes(origin) || hostOf(origin) === host) return;
+  throw new RestError('FORBIDDEN', {
+    detail: 'a page of this origin may not do this: see auth.allowed_origins',
+  });
+}
+
+function hostOf(origin: string): string | undefined {
+  return URL.canParse(origin) ? new URL(origin).host : undefined;
 }

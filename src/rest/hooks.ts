@@ -4,6 +4,7 @@
  *   headers        id and security headers, so that they stand on whatever is answered
  *   length         of the path and query: 414
  *   CORS           a preflight ends here: browsers send no token with it
+ *   origin         a foreign page that would change something: 403
  *   who asks       `authenticate` sets request.principal, or refuses: 401, 403, 429
  *   rate limit     429
  *   query          texts become what the schema says
@@ -12,7 +13,7 @@
  */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { RestApp } from './app.js';
-import { corsDelegator, corsPlugin } from './cors.js';
+import { corsDelegator, corsPlugin, refuseForeignPage } from './cors.js';
 import { RestError } from './errors.js';
 import { COMMON_HEADERS, transportHeaders } from './headers.js';
 import { REST_LIMITS } from './limits.js';
@@ -47,6 +48,7 @@ export function addHooks(app: RestApp, options: HookOptions): void {
 async function addLaterHooks(app: RestApp, options: HookOptions): Promise<void> {
   const { allowedOrigins, requestsPerMinute, authenticate } = options;
   if (allowedOrigins.length > 0) await app.register(corsPlugin, () => corsDelegator(allowedOrigins));
+  app.addHook('onRequest', async (request) => refuseForeignPage(request, allowedOrigins));
   app.addHook('onRequest', async (request, reply) => authenticate(request, reply));
   if (requestsPerMinute === 0) return;
   const limiter = await createRateLimiter(app, requestsPerMinute);
