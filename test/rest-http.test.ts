@@ -70,7 +70,8 @@ test('what is not HTTP is answered in the same shape and closed', async () => {
   const core = await startRest();
   const cases: [string, string][] = [
     ['\u0016\u0003\u0001 not http\r\n\r\n', '400'],
-    ['GET /health HTTP/1.1\r\n\r\n', '400'],
+    ['GET /health HTTP/1.1\r\nconnection: close\r\n\r\n', '400'],
+    ['GET /health HTTP/1.1\r\nhost: x\r\nexpect: a miracle\r\nconnection: close\r\n\r\n', '417'],
     ['GET /%zz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n', '400'],
     [`GET / HTTP/1.1\r\nhost: x\r\nx: ${'y'.repeat(REST_LIMITS.headerBytes)}\r\n\r\n`, '431'],
   ];
@@ -79,9 +80,8 @@ test('what is not HTTP is answered in the same shape and closed', async () => {
     socket.write(bytes);
     const answer = await readAll(socket);
     assert.ok(answer.startsWith(`HTTP/1.1 ${status} `), `${JSON.stringify(bytes.slice(0, 30))}: ${answer}`);
-    if (bytes.includes('host: x')) {
-      assert.match(JSON.parse(answer.slice(answer.indexOf('\r\n\r\n'))).code, /^[A-Z_]+$/);
-    }
+    assert.match(answer, /content-type: application\/problem\+json/);
+    assert.match(JSON.parse(answer.slice(answer.indexOf('\r\n\r\n'))).code, /^[A-Z_]+$/);
   }
   const body = await core.get('/nothing', 'POST', { body: `"${'x'.repeat(300_000)}"` });
   assert.equal(body.status, 413);

@@ -2,7 +2,7 @@
  * What happens to every request before its route's handler, in this order:
  *
  *   headers        id and security headers, so that they stand on whatever is answered
- *   length         of the path and query: 414
+ *   head           length of path and query, host, expectations: 414, 400, 417
  *   CORS           a preflight ends here: browsers send no token with it
  *   origin         a foreign page that would change something: 403
  *   who asks       `authenticate` sets request.principal, or refuses: 401, 403, 429
@@ -36,13 +36,22 @@ export function addHooks(app: RestApp, options: HookOptions): void {
     reply
       .headers({ ...COMMON_HEADERS, ...transportHeaders(request.raw.socket) })
       .header(REQUEST_ID_HEADER, request.id);
-    if (request.url.length > REST_LIMITS.urlChars) throw new RestError('URI_TOO_LONG');
+    checkHead(request);
   });
   // A plugin's hooks are added when it is loaded, so that everything behind the first plugin has to be in one, too.
   app.register(inThisScope(async (scope) => addLaterHooks(scope, options)));
   app.addHook('preValidation', async (request) => {
     convertQuery(request.query as Record<string, unknown>, request.routeOptions.schema?.querystring);
   });
+}
+
+/** What the server itself would refuse, but without a word: its checks are off (see server.ts), these stand for them. */
+function checkHead({ url, headers, raw }: FastifyRequest): void {
+  if (url.length > REST_LIMITS.urlChars) throw new RestError('URI_TOO_LONG');
+  if (headers.host === undefined && raw.httpVersion !== '1.0')
+    throw new RestError('BAD_REQUEST', { field: 'host', detail: 'HTTP/1.1 asks for a host header' });
+  if (headers.expect !== undefined && headers.expect.toLowerCase() !== '100-continue')
+    throw new RestError('EXPECTATION_FAILED');
 }
 
 async function addLaterHooks(app: RestApp, options: HookOptions): Promise<void> {

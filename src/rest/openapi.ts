@@ -171,7 +171,9 @@ function codesOf(
 ): Set<RestErrorCode> {
   const codes = new Set<RestErrorCode>([
     'BAD_REQUEST',
+    'REQUEST_TIMEOUT',
     'URI_TOO_LONG',
+    'EXPECTATION_FAILED',
     'HEADERS_TOO_LARGE',
     'INTERNAL_ERROR',
   ]);
@@ -184,7 +186,6 @@ function codesOf(
     codes.add('PAYLOAD_TOO_LARGE');
     codes.add('UNSUPPORTED_MEDIA_TYPE');
   }
-  codes.add('REQUEST_TIMEOUT');
   for (const code of config.errors ?? []) codes.add(code);
   return codes;
 }

@@ -76,10 +76,13 @@ export const HoneypotList = Type.Object({
   next,
 });
 
-export const HealthAnswer = Type.Object({
-  status: choice(['ok', 'starting', 'stopping', 'degraded'], 'ok is 200, everything else 503'),
-  reason: Type.Optional(Type.String({ description: 'why it is not ok' })),
-});
+export const HealthAnswer = Type.Object(
+  {
+    status: choice(['ok', 'starting', 'stopping', 'degraded'], 'ok is 200, everything else 503'),
+    reason: Type.Optional(Type.String({ description: 'why it is not ok' })),
+  },
+  { description: 'whether Core does its work' },
+);
 
 export const IndexAnswer = Type.Object({
   name: Type.String({ description: 'honeybee-core' }),

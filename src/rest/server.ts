@@ -126,6 +126,7 @@ function createApp(logger: Logger): RestApp {
       headersTimeout: REST_LIMITS.headersTimeoutMs,
       connectionsCheckingInterval: REST_LIMITS.connectionsCheckIntervalMs,
       maxHeaderSize: REST_LIMITS.headerBytes,
+      requireHostHeader: false,
     },
     // Values are taken as they are: no "5" for 5, and no field dropped in silence.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
@@ -137,6 +138,8 @@ function createApp(logger: Logger): RestApp {
     },
   }).withTypeProvider<TypeBoxTypeProvider>();
   app.server.maxConnections = REST_LIMITS.connections;
+  // Not refused by the server with an empty 417; the first hook does it.
+  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
   // JSON only: a form on somebody's page must not be able to send what a route takes.
   app.removeContentTypeParser('text/plain');
   app.decorateRequest('principal');

@@ -77,7 +77,10 @@ export function nodeRemovalRoute(
   app.delete(
     '/api/v1/nodes/:id',
     {
-      config: { access: 'command', errors: ['INVALID_NODE_ID', 'NODE_NOT_FOUND', 'STATE_UNAVAILABLE'] },
+      config: {
+        access: 'command',
+        errors: ['INVALID_NODE_ID', 'NODE_NOT_FOUND', 'STATE_UNAVAILABLE', 'UNAVAILABLE'],
+      },
       schema: {
         operationId: 'removeNode',
         tags: TAGS,
