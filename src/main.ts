@@ -32,6 +32,7 @@ import { AggregatorThread } from './stream/aggregator-thread.js';
 import { ShardSupervisor } from './supervisor.js';
 import { boundedLogger } from './telemetry/bounded-logger.js';
 import { Metrics } from './telemetry/metrics.js';
+import { createRestMetrics } from './telemetry/rest-metrics.js';
 import { Stats } from './telemetry/stats.js';
 import { Certificates } from './tls/certificates.js';
 
@@ -168,11 +169,15 @@ export class Core {
     });
     this.#rest = createRestServer({
       config,
-      view,
       administration: control,
+      core: {
+        view,
+        removal: { remove: (id) => registrar.remove(id) },
+        metrics: createRestMetrics(metrics.registry),
+        ...(config.server.debug ? { debug: this.#faults() } : {}),
+      },
       logger,
       ...(config.tls.backend && certificates !== undefined ? { tls: certificates.material } : {}),
-      ...(config.server.debug ? { debug: this.#faults() } : {}),
     });
     certificates?.onChange((material) => {
       this.#shards.renewTls(material);

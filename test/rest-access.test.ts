@@ -23,6 +23,7 @@ import { createCoreView } from '../src/rest/core-view.js';
 import { createRestServer, type RestServer } from '../src/rest/server.js';
 import { openStateStore } from '../src/state/store.js';
 import { Metrics } from '../src/telemetry/metrics.js';
+import { createRestMetrics } from '../src/telemetry/rest-metrics.js';
 import { Stats } from '../src/telemetry/stats.js';
 import { afterwards, temporaryFolder } from './core-process.js';
 
@@ -122,17 +123,21 @@ class Rest {
         enrolmentDesk: createEnrolmentDesk('optional', enrolments),
       },
       logger: pino({ level: 'info' }, { write: (line: string) => rest.logLines.push(line) }),
-      debug: { killShard() {}, killAggregator() {} },
-      view: createCoreView({
-        registry: rest.registry,
-        sessionTable,
-        stats,
-        metrics,
-        admission: () => NO_ADMISSION,
-        newestDeadLetters: async () => [],
-        about: () => ({ version: '1', mode: 'portable', startedAtMs: 1, uptimeMs: 1 }),
-        health: () => ({ status: 'ok' }),
-      }),
+      core: {
+        debug: { killShard() {}, killAggregator() {} },
+        removal: { remove: async () => true },
+        metrics: createRestMetrics(metrics.registry),
+        view: createCoreView({
+          registry: rest.registry,
+          sessionTable,
+          stats,
+          metrics,
+          admission: () => NO_ADMISSION,
+          newestDeadLetters: async () => [],
+          about: () => ({ version: '1', mode: 'portable', startedAtMs: 1, uptimeMs: 1 }),
+          health: () => ({ status: 'ok' }),
+        }),
+      },
     });
     rest.port = await rest.server.listen();
     afterwards(t, async () => {

@@ -17,7 +17,7 @@ export interface Entry extends Mutable<NodeRecord> {
 }
 
 /** What is kept of a record over a restart. */
-export type RestoredNode = Omit<NodeRecord, 'session' | 'shard'>;
+export type RestoredNode = Omit<NodeRecord, 'session' | 'shard' | 'changed'>;
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -45,6 +45,7 @@ export function createEntry(serial: number, request: RegistrationRequest): Entry
     totals: NO_TOTALS,
     pots: NO_POTS,
     potsOverflow: 0,
+    changed: 0,
     potTable: null,
     ageLink: null,
     nameLink: null,
@@ -58,6 +59,7 @@ export function restoreEntry(record: RestoredNode): Entry {
     ...record,
     session: null,
     shard: null,
+    changed: 0,
     pots: potTable ?? NO_POTS,
     potTable,
     ageLink: null,

@@ -18,6 +18,7 @@ export interface RegistryIndexes {
   readonly disconnectedByAge: LinkedOrder<Entry>;
   readonly statusCounts: Readonly<Record<NodeStatus, number>>;
   readonly potCount: number;
+  readonly sorted: readonly Entry[];
 }
 
 export function assertRegistryInvariants(indexes: RegistryIndexes): void {
@@ -79,6 +80,18 @@ export function assertRegistryInvariants(indexes: RegistryIndexes): void {
     'all pots are counted and bounded',
   );
   check(indexes.byId.size <= indexes.limits.nodes, 'the nodes are bounded');
+  check(
+    indexes.sorted.length === indexes.byId.size &&
+      indexes.sorted.every(
+        (entry, at) =>
+          indexes.byId.get(entry.id) === entry && (at === 0 || indexes.sorted[at - 1]!.id < entry.id),
+      ),
+    'the sorted records are all records, in the order of their ids',
+  );
+  check(
+    new Set([...indexes.byId.values()].map(({ changed }) => changed)).size === indexes.byId.size,
+    'no two records have the same number of change',
+  );
 }
 
 function check(holds: boolean, sentence: string): void {

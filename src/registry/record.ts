@@ -55,4 +55,7 @@ export interface NodeRecord {
   readonly pots: ReadonlyMap<string, PotRecord>;
   /** Updates of pots that could not be remembered because a bound was reached. */
   readonly potsOverflow: number;
+  /** Another number after each change of this record, and never one that another record has or had. What the session
+   *  table counts is not part of it. */
+  readonly changed: number;
 }

@@ -34,6 +34,7 @@ import {
   type RegistrationDecision,
   type RegistrationRequest,
 } from './registration.js';
+import { SortedEntries } from './sorted-entries.js';
 
 export interface SessionEnd {
   /** `Stopped` after a `NodeDrop`, `Unknown` otherwise. */
@@ -72,6 +73,9 @@ export class NodeRegistry {
   readonly #journal: RegistryJournal;
   #potCount = 0;
   #nextSerial = 1;
+  readonly #sorted = new SortedEntries();
+  /** Counts what changed in any record, see {@link NodeRecord.changed}. */
+  #changes = 0;
 
   constructor(limits: RegistryLimits = REGISTRY_LIMITS, journal: RegistryJournal = NO_JOURNAL) {
     this.#limits = limits;
@@ -110,7 +114,10 @@ export class NodeRegistry {
 
     if (earlier !== undefined) {
       const formerId = earlier.id === request.nodeId ? null : earlier.id;
-      this.#byId.delete(earlier.id);
+      if (formerId !== null) {
+        this.#byId.delete(formerId);
+        this.#sorted.outdated();
+      }
       this.#leaveDisconnected(earlier);
       this.#connect(earlier, request);
       return { kind: 'accept', record: earlier, takesOver: true, formerId };
@@ -118,6 +125,7 @@ export class NodeRegistry {
 
     if (!this.#makeRoom()) return REGISTRY_FULL;
     const entry = createEntry(this.#nextSerial++, request);
+    this.#sorted.outdated();
     this.#statusCounts[entry.status] += 1;
     this.#connect(entry, request);
     return { kind: 'accept', record: entry, takesOver: false, formerId: null };
@@ -163,6 +171,7 @@ export class NodeRegistry {
     if (isNew && !this.#hasRoomForPot(entry, update.potId)) {
       entry.potsOverflow += 1;
       this.#journal.changed(entry);
+      this.#touch(entry);
       return 'overflow';
     }
     if (entry.potTable === null) {
@@ -187,6 +196,7 @@ export class NodeRegistry {
       before.message !== after.message
     )
       this.#journal.potChanged(entry, update.potId);
+    this.#touch(entry);
     return 'stored';
   }
 
@@ -196,6 +206,8 @@ export class NodeRegistry {
     if (this.#potCount + record.pots.size > this.#limits.potsInAll) return false;
     if (record.pots.size > this.#limits.potsPerNode) return false;
     const entry = restoreEntry(record);
+    this.#touch(entry);
+    this.#sorted.outdated();
     this.#byId.set(entry.id, entry);
     this.#statusCounts[entry.status] += 1;
     this.#potCount += entry.pots.size;
@@ -236,9 +248,9 @@ export class NodeRegistry {
     return this.#byId.get(id);
   }
 
-  /** All records, those registered longest ago first. A new array of the live records. */
-  list(): NodeRecord[] {
-    return [...this.#byId.values()];
+  /** All records in the order of their ids, or those behind an id. An array that never changes, of the live records. */
+  list(after?: bigint): readonly NodeRecord[] {
+    return after === undefined ? this.#sorted.all(this.#byId) : this.#sorted.after(after, this.#byId);
   }
 
   counts(): NodeCounts {
@@ -260,6 +272,7 @@ export class NodeRegistry {
       disconnectedByAge: this.#disconnectedByAge,
       statusCounts: this.#statusCounts,
       potCount: this.#potCount,
+      sorted: this.#sorted.all(this.#byId),
     });
   }
 
@@ -301,6 +314,13 @@ export class NodeRegistry {
     this.#statusCounts[entry.status] -= 1;
     this.#statusCounts[status] += 1;
     entry.status = status;
+    this.#touch(entry);
+  }
+
+  /** Something of the record that REST shows is another now; whoever changes one calls this. */
+  #touch(entry: Entry): void {
+    this.#changes += 1;
+    entry.changed = this.#changes;
   }
 
   #enterDisconnected(entry: Entry): void {
@@ -320,6 +340,7 @@ export class NodeRegistry {
   #forget(entry: Entry): void {
     this.#leaveDisconnected(entry);
     this.#byId.delete(entry.id);
+    this.#sorted.outdated();
     this.#statusCounts[entry.status] -= 1;
     this.#potCount -= entry.pots.size;
     this.#journal.forgotten(entry);

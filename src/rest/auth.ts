@@ -1,5 +1,5 @@
 /**
- * Who asks, and whether they may: runs before everything else of a request, also before a 404 or a 405, so that
+ * Who asks, and whether they may: runs before a request is looked at further, also before a 404 or a 405, so that
  * strangers are not even told what is there. Every route says in `config.access` what it asks for; one that does not
  * keeps Core from starting.
  *
@@ -12,6 +12,7 @@ import { type Actor, type Permission, type Principal, permits } from '../access/
 import { LOCAL, STRANGER } from '../access/principals.js';
 import type { RestApp } from './app.js';
 import { RestError } from './errors.js';
+import type { Authenticate } from './hooks.js';
 
 const CHALLENGE = 'Bearer realm="honeybee-core"';
 
@@ -30,8 +31,15 @@ export interface RouteAccess {
   readonly scope: 'nodes' | 'counts' | undefined;
 }
 
-/** Call it before any route is added. Answers the list of routes, complete once the app is ready. */
-export function guardAccess(app: RestApp, parts: GuardParts): readonly RouteAccess[] {
+export interface Guard {
+  /** Complete once the app is ready. */
+  readonly routes: readonly RouteAccess[];
+  /** Sets `request.principal`, or throws a RestError. */
+  readonly authenticate: Authenticate;
+}
+
+/** Call it before any route is added. */
+export function guardAccess(app: RestApp, parts: GuardParts): Guard {
   const added: (RouteOptions & { path: string })[] = [];
   const routes: RouteAccess[] = [];
   app.decorateRequest('principal');
@@ -47,7 +55,7 @@ export function guardAccess(app: RestApp, parts: GuardParts): readonly RouteAcce
       for (const name of [method].flat()) routes.push({ method: name, path, access, scope });
     }
   });
-  app.addHook('onRequest', async (request, reply) => {
+  const authenticate: Authenticate = (request, reply) => {
     // Whoever may ask anything at all is told that there is nothing; a route without a word is nobody's.
     const { access = request.is404 ? 'any' : 'admin', scope } = request.routeOptions.config ?? {};
     if (access === 'public') {
@@ -57,8 +65,8 @@ export function guardAccess(app: RestApp, parts: GuardParts): readonly RouteAcce
     request.principal = identify(parts, request, reply);
     if (!permits(request.principal, access)) throw forbidden(parts, request, reply, access);
     if (access !== 'any' && !scopeAllows(request.principal, scope)) throw new RestError('OUT_OF_SCOPE');
-  });
-  return routes;
+  };
+  return { routes, authenticate };
 }
 
 /** For the audit trail, and for what is kept with a command. */

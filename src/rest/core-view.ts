@@ -28,11 +28,10 @@ export function createCoreView(parts: CoreViewParts): CoreView {
   return {
     about: () => parts.about(),
     health: () => parts.health(),
-    nodes: () => viewsOf(registry.list(), sessionTable),
-    node(id) {
-      const record = registry.byId(id);
-      return record === undefined ? undefined : viewOf(record, sessionTable);
-    },
+    nodes: (after) => registry.list(after),
+    node: (id) => registry.byId(id),
+    show: (record) => viewOf(record, sessionTable),
+    sessionTable,
     nodeCounts: () => registry.counts(),
     stats: () => stats.snapshot(),
     admission: () => parts.admission(),
@@ -43,10 +42,6 @@ export function createCoreView(parts: CoreViewParts): CoreView {
     newestDeadLetters: (limit) => parts.newestDeadLetters(limit),
     metrics: () => metrics,
   };
-}
-
-function* viewsOf(records: readonly NodeRecord[], sessionTable: Float64Array): IterableIterator<NodeView> {
-  for (const record of records) yield viewOf(record, sessionTable);
 }
 
 function viewOf(record: NodeRecord, sessionTable: Float64Array): NodeView {

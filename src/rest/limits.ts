@@ -16,6 +16,14 @@ export const REST_LIMITS = {
   /** How often the two above are looked at. */
   connectionsCheckIntervalMs: 2_000,
   headerBytes: 16 * 1024,
+  /** Path and query; above it 414. Less than the headers may have, so that it is this that is told. */
+  urlChars: 8 * 1024,
+  /** A page of a list: rows at most. */
+  pageRows: 1000,
+  /** How long a browser may remember what a page of another origin is allowed. */
+  preflightSeconds: 600,
+  /** Tokens, and addresses, whose requests are counted; about 200 bytes each. */
+  rateLimitedClients: 10_000,
   /** Nodes turned into JSON, or characters of JSON made, before main's event loop gets its turn. */
   listSliceNodes: 256,
   listSliceChars: 256 * 1024,

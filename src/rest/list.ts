@@ -7,30 +7,37 @@
 import { Readable } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { JSON_TYPE, RestError } from './errors.js';
+import { RestError } from './errors.js';
+import { isKnown, sendNothing } from './etag.js';
+import { JSON_TYPE } from './json-text.js';
 import { REST_LIMITS } from './limits.js';
-import type { NodeView } from './view.js';
 
-export interface ListShape {
-  /** Name of the only field of the answer. */
+export interface ListShape<T> {
+  /** Name of the field that holds the rows. */
   readonly field: string;
-  /** The rows of one node as JSON, joined by commas; empty if it has none. */
-  rows(node: NodeView): string;
+  /** The rows of one item as JSON, joined by commas; empty if it has none. */
+  rows(item: T): string;
+  /** Of a page: where the next one starts, null behind the last one. Undefined: not a page. */
+  readonly next: string | null | undefined;
+  /** Of the whole answer, see `etag.ts`. */
+  readonly tag: string;
 }
 
 export class ListSender {
   #listsOpen = 0;
 
-  send(
+  send<T>(
     request: FastifyRequest,
     reply: FastifyReply,
-    nodes: Iterable<NodeView>,
-    shape: ListShape,
+    items: Iterable<T>,
+    shape: ListShape<T>,
   ): FastifyReply {
+    if (typeof shape.next === 'string') reply.header('link', nextLink(request, shape.next));
+    if (isKnown(request, reply, shape.tag)) return sendNothing(reply);
     reply.header('content-type', JSON_TYPE);
     // Nobody would read the list, and its length is only known once it is made.
     if (request.method === 'HEAD') return reply.send(Readable.from([]));
-    const slices = slicesOf(nodes, shape);
+    const slices = slicesOf(items, shape);
     const first = slices.next().value ?? '';
     const second = slices.next();
     if (second.done === true) return reply.send(first);
@@ -57,6 +64,16 @@ export class ListSender {
   }
 }
 
+/** RFC 8288. The same question with another `after`; it only says again what passed the schema, as a URL. */
+function nextLink(request: FastifyRequest, next: string): string {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(request.query as Record<string, unknown>))
+    if (name !== 'after') parameters.set(name, String(value));
+  parameters.set('after', next);
+  const path = request.url.split('?', 1)[0];
+  return `<${path}?${parameters}>; rel="next"`;
+}
+
 async function* withTurns(first: string, second: string, rest: Iterator<string>): AsyncGenerator<string> {
   yield first;
   await nextTurn();
@@ -70,22 +87,22 @@ async function* withTurns(first: string, second: string, rest: Iterator<string>)
 }
 
 /** The whole answer in pieces; the first has the opening, the last the closing. */
-function* slicesOf(nodes: Iterable<NodeView>, { field, rows }: ListShape): Generator<string, undefined> {
+function* slicesOf<T>(items: Iterable<T>, { field, rows, next }: ListShape<T>): Generator<string, undefined> {
   let slice = `{${JSON.stringify(field)}:[`;
   let separator = '';
-  let nodesInSlice = 0;
-  for (const node of nodes) {
-    const json = rows(node);
+  let itemsInSlice = 0;
+  for (const item of items) {
+    const json = rows(item);
     if (json !== '') {
       slice += separator + json;
       separator = ',';
     }
-    nodesInSlice += 1;
-    if (nodesInSlice >= REST_LIMITS.listSliceNodes || slice.length >= REST_LIMITS.listSliceChars) {
+    itemsInSlice += 1;
+    if (itemsInSlice >= REST_LIMITS.listSliceNodes || slice.length >= REST_LIMITS.listSliceChars) {
       yield slice;
       slice = '';
-      nodesInSlice = 0;
+      itemsInSlice = 0;
     }
   }
-  yield `${slice}]}`;
+  yield `${slice}]${next === undefined ? '' : `,"next":${JSON.stringify(next)}`}}`;
 }

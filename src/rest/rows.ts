@@ -52,6 +52,6 @@ export function potRow(pot: PotRecord): PotJson {
   };
 }
 
-export function honeypotRow(node: NodeView, pot: PotRecord): HoneypotRowJson {
+export function honeypotRow(node: Pick<NodeView, 'id' | 'name'>, pot: PotRecord): HoneypotRowJson {
   return { node_id: node.id, id: node.id.toString(), node_name: node.name, ...potRow(pot) };
 }

@@ -2,7 +2,8 @@
 import { Type } from 'typebox';
 import { type AuditPage, type AuditQuery, TooManyReaders } from '../../access/audit-reader.js';
 import type { RestApp } from '../app.js';
-import { JSON_TYPE, RestError } from '../errors.js';
+import { RestError } from '../errors.js';
+import { sendJsonText } from '../json-text.js';
 
 /** What the route asks for; `AuditReader` is the real one. */
 export interface AuditShelf {
@@ -91,10 +92,7 @@ export function auditRoute(app: RestApp, shelf: AuditShelf): void {
           throw new RestError('TOO_MANY_LISTS');
         });
       // Lines of the trail are JSON texts, put together as they are.
-      return reply
-        .type(JSON_TYPE)
-        .serializer((body: unknown) => String(body))
-        .send(`{"entries":[${lines.join(',')}],"next":${next}}` as never);
+      return sendJsonText(reply, `{"entries":[${lines.join(',')}],"next":${next}}`);
     },
   );
 }
