@@ -50,6 +50,7 @@ const MAY_IMPORT = {
     'memory',
     'protocol',
     'registry',
+    'state',
     'telemetry',
     'tls',
   ],

@@ -55,6 +55,8 @@ test('a node shows what its past sessions and its present one have counted', asy
     connected_since: null,
     last_seen: '2026-11-20T12:00:00.500Z',
     registrations: 1,
+    dialect: { framing: null, events: [], units: null },
+    tls: false,
     frames: 50,
     records: 0,
     events: 40,

@@ -67,11 +67,12 @@ export function auditRoute(app: RestApp, shelf: AuditShelf): void {
   app.get(
     '/api/v1/audit',
     {
-      config: { access: 'admin' },
+      config: { access: 'admin', errors: ['TOO_MANY_LISTS'] },
       schema: {
-        summary: 'The audit trail',
+        operationId: 'listAuditEntries',
+        summary: 'the audit trail',
         description: 'Who changed something, or was refused to: when, from where, and what came of it.',
-        tags: ['audit'],
+        tags: ['access'],
         querystring: AuditQueryString,
         response: { 200: AuditAnswer },
       },

@@ -2,6 +2,7 @@
 import { Type } from 'typebox';
 import type { AuditTrail } from '../../access/audit.js';
 import { parseNodeId } from '../../protocol/node-id.js';
+import { StateBacklogFull } from '../../state/store.js';
 import type { RestApp } from '../app.js';
 import { actorOf } from '../auth.js';
 import { RestError } from '../errors.js';
@@ -79,6 +80,7 @@ export function nodeRemovalRoute(
     {
       config: {
         access: 'command',
+        scope: 'nodes',
         errors: ['INVALID_NODE_ID', 'NODE_NOT_FOUND', 'STATE_UNAVAILABLE', 'UNAVAILABLE'],
       },
       schema: {
@@ -106,7 +108,7 @@ export function nodeRemovalRoute(
         removed = await removal.remove(id, actor);
       } catch (error) {
         audit.record({ ...entry, outcome: 'failed', detail });
-        throw error;
+        throw error instanceof StateBacklogFull ? new RestError('STATE_UNAVAILABLE') : error;
       }
       audit.record({ ...entry, outcome: removed ? 'done' : 'refused', detail });
       if (!removed) throw new RestError('NODE_NOT_FOUND');

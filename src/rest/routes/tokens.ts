@@ -22,7 +22,7 @@ export interface TokenDesk {
   revokeToken(id: string): Promise<boolean>;
 }
 
-const TAGS = ['tokens'];
+const TAGS = ['access'];
 const NAME_LENGTH = 64;
 const NODES_LENGTH = 255;
 const EVENT_TYPES = 32;
@@ -98,14 +98,13 @@ const NewTokenBody = Type.Object(
 );
 
 export function tokenRoutes(app: RestApp, desk: TokenDesk, audit: AuditTrail): void {
-  const config = { access: 'admin' } as const;
-
   app.get(
     '/api/v1/tokens',
     {
-      config,
+      config: { access: 'admin' },
       schema: {
-        summary: 'All API tokens',
+        operationId: 'listTokens',
+        summary: 'all API tokens',
         description:
           'Also those that have expired or were revoked, until room is needed. Never their secrets.',
         tags: TAGS,
@@ -118,9 +117,10 @@ export function tokenRoutes(app: RestApp, desk: TokenDesk, audit: AuditTrail): v
   app.get(
     '/api/v1/tokens/:id',
     {
-      config,
+      config: { access: 'admin', errors: ['TOKEN_NOT_FOUND'] },
       schema: {
-        summary: 'One API token',
+        operationId: 'getToken',
+        summary: 'one API token',
         description: 'What it may do, and when it was last used. Never its secret.',
         tags: TAGS,
         params: TokenParams,
@@ -133,9 +133,10 @@ export function tokenRoutes(app: RestApp, desk: TokenDesk, audit: AuditTrail): v
   app.post(
     '/api/v1/tokens',
     {
-      config,
+      config: { access: 'admin', errors: ['TOKENS_FULL', 'STATE_UNAVAILABLE'] },
       schema: {
-        summary: 'Makes an API token',
+        operationId: 'createToken',
+        summary: 'make an API token',
         description: 'The answer shows the token this once; Core keeps only a hash of it.',
         tags: TAGS,
         body: NewTokenBody,
@@ -162,9 +163,10 @@ export function tokenRoutes(app: RestApp, desk: TokenDesk, audit: AuditTrail): v
   app.delete(
     '/api/v1/tokens/:id',
     {
-      config,
+      config: { access: 'admin', errors: ['TOKEN_NOT_FOUND', 'STATE_UNAVAILABLE'] },
       schema: {
-        summary: 'Revokes an API token',
+        operationId: 'revokeToken',
+        summary: 'revoke an API token',
         description: 'At once, for good, and connections that were opened with it are closed.',
         tags: TAGS,
         params: TokenParams,
