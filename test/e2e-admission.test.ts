@@ -177,6 +177,8 @@ test('a shutdown closes who waits, in order, and is not held up', async (t) => {
   const startMs = performance.now();
   const exit = await core.stop();
   assert.equal(exit.code, 0, core.story());
+  const line = await core.line('waiting connections closed');
+  assert.ok(Number(line.connections) > 50);
   assert.ok(performance.now() - startMs < 5_000);
   await within('all are closed', Promise.all(clients.map((client) => client.closed)));
   assert.equal(readLog(core.dataDir).lines.filter((line) => line.includes('"PotEvent"')).length, 1);

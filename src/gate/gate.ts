@@ -101,7 +101,9 @@ export class Gate {
   /** Takes no new connections; those that wait are closed. */
   stop(): void {
     this.#server.close();
+    const { waiting } = this.#admission.counts();
     this.#admission.stop();
+    if (waiting > 0) this.#logger.info({ connections: waiting }, 'waiting connections closed');
   }
 
   counts(): AdmissionCounts {

@@ -71,6 +71,8 @@ export class Session implements FrameSink {
   certificateNames: readonly string[] | undefined;
   #state: State = 'unregistered';
   #peerEnded: EndReason | undefined;
+  /** While the node's status reads Unknown because it is silent: what it was. Any sign of life brings it back. */
+  #statusBeforeSilence: NodeStatus | undefined;
   #registration: NodeRegistration | undefined;
   /** While main decides: the registration's frame, of which a dead letter is made when it is refused. */
   #undecided: { readonly bytes: Uint8Array; readonly sizeBytes: number } | undefined;
@@ -129,8 +131,16 @@ export class Session implements FrameSink {
     counters[SHARD.bytes_in]! += length;
     table[this.#row + SESSION.last_seen_ms] = now;
     table[this.#row + SESSION.bytes_in]! += length;
+    if (this.#statusBeforeSilence !== undefined) this.#speaksAgain();
     this.#framer.receive(length);
     this.#noteFraming();
+  }
+
+  /** Nothing has come for so long that nobody knows how the node is. */
+  fellSilent(): void {
+    if (this.#state !== 'registered' || this.status === 'Unknown') return;
+    this.#statusBeforeSilence = this.status;
+    this.#report('Unknown');
   }
 
   onEnd(reason: EndReason): void {
@@ -378,9 +388,8 @@ export class Session implements FrameSink {
     const status = reader.string(FIELD.status) as NodeStatus;
     counters[SHARD.status_updates]!++;
     if (status === this.status) return;
-    this.status = status;
     this.#pass();
-    this.#context.post({ type: 'status', session: this.number, status });
+    this.#report(status);
   }
 
   #potStatusUpdate(): void {
@@ -422,6 +431,17 @@ export class Session implements FrameSink {
     this.#context.output.record(text);
     this.#context.table[this.#row + SESSION.records]!++;
     this.#countEvent();
+  }
+
+  #speaksAgain(): void {
+    const status = this.#statusBeforeSilence!;
+    this.#statusBeforeSilence = undefined;
+    this.#report(status);
+  }
+
+  #report(status: NodeStatus): void {
+    this.status = status;
+    this.#context.post({ type: 'status', session: this.number, status });
   }
 
   /** Passes the frame on as it came. */

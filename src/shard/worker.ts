@@ -258,10 +258,7 @@ class Shard {
         // While the ring was full nobody was heard; that time is nobody's silence.
         const silentMs = now - session.lastSeenMs - (output.stalledMs - session.stalledMs);
         if (silentMs > ingest.close_after_seconds * 1000) session.close('silent for too long');
-        else if (silentMs > ingest.unknown_after_seconds * 1000 && session.status !== 'Unknown') {
-          session.status = 'Unknown';
-          this.#context.post({ type: 'status', session: session.number, status: 'Unknown' });
-        }
+        else if (silentMs > ingest.unknown_after_seconds * 1000) session.fellSilent();
       });
     }
   }
