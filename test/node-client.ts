@@ -25,9 +25,10 @@ export class NodeClient {
   #rest = '';
   #error: string | undefined;
 
-  /** `port` of loopback; resolves when the connection stands. `reads`: takes what Core sends. */
-  static async connect(port: number, reads = true): Promise<NodeClient> {
-    const socket = connect({ host: '127.0.0.1', port, noDelay: true });
+  /** `port` of loopback; resolves when the connection stands. `reads`: takes what Core sends. `from`: the address it
+   *  comes from, for example 127.0.0.2. */
+  static async connect(port: number, reads = true, from?: string): Promise<NodeClient> {
+    const socket = connect({ host: '127.0.0.1', port, noDelay: true, localAddress: from });
     const client = new NodeClient(socket, reads);
     await within(
       `connection to port ${port}`,
