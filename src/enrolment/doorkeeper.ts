@@ -77,8 +77,8 @@ export interface DoorkeeperClock {
 const CLOCK: DoorkeeperClock = { now: () => Date.now(), monotonic: () => performance.now() };
 const NOTHING: Entry = { totpKey: undefined, durable: Promise.resolve(), withdraw() {} };
 
-/** One text for all: it must not tell an unknown name from a wrong code. */
-const AUTHENTICATION_FAILED = 'a valid code of this name is needed';
+/** What a refused node is told: one text for all, as it must not tell an unknown name from a wrong code. */
+export const AUTHENTICATION_FAILED = 'a valid code of this name is needed';
 
 export class Doorkeeper {
   readonly #mode: Config['auth']['totp'];

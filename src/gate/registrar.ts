@@ -10,9 +10,14 @@
  */
 import type { Logger } from 'pino';
 import { BoundedLog } from '../enrolment/bounded-log.js';
-import { type Doorkeeper, type Entry, NoEntry, type Pass } from '../enrolment/doorkeeper.js';
+import {
+  AUTHENTICATION_FAILED,
+  type Doorkeeper,
+  type Entry,
+  NoEntry,
+  type Pass,
+} from '../enrolment/doorkeeper.js';
 import type { ErrorCode } from '../errors.js';
-import type { RingObserver } from '../memory/ring.js';
 import { SESSION, SESSION_STRIDE } from '../memory/session-table.js';
 import type { NodeRegistration } from '../protocol/node-registration.js';
 import type { NodeRecord } from '../registry/record.js';
@@ -20,6 +25,7 @@ import type { NodeRegistry } from '../registry/registry.js';
 import { sessionTotals } from '../registry/session-totals.js';
 import type { CloseReason, Orphan, ShardToMain } from '../shard/messages.js';
 import { StateBacklogFull } from '../state/store.js';
+import { LastRecords } from './last-records.js';
 import type { OpenSession, Sessions } from './sessions.js';
 import type { ShardDoor } from './shard-door.js';
 
@@ -39,13 +45,6 @@ export interface RecordKeeper {
   commitForgotten(): Promise<void>;
 }
 
-/** Where the last records of a node that has left are: in which ring, up to which run. */
-interface LastRun {
-  readonly slot: number;
-  readonly ring: RingObserver;
-  readonly published: number;
-}
-
 export class Registrar {
   readonly #registry: NodeRegistry;
   readonly #sessions: Sessions;
@@ -63,9 +62,7 @@ export class Registrar {
   readonly #superseding = new Map<number, Waiting>();
   /** Sessions whose nodes are forgotten once they have closed. */
   readonly #removing = new Map<number, ((done: Promise<void>) => void)[]>();
-  readonly #lastRuns = new Map<bigint, LastRun>();
-  /** Nodes of dead shards: by the slot whose next shard gives notice that they have gone. */
-  readonly #noticeOwed = new Map<bigint, number>();
+  readonly #lastRecords = new LastRecords();
 
   constructor(
     registry: NodeRegistry,
@@ -116,7 +113,7 @@ export class Registrar {
       const record = this.#disconnected(number, 'Unknown');
       if (record !== null && this.#table[number * SESSION_STRIDE + SESSION.announced] === 1) {
         orphans.push({ nodeId: String(record.id), nodeName: record.name });
-        this.#noticeOwed.set(record.id, slot);
+        this.#lastRecords.owe(record.id, slot);
       }
       this.#sessions.close(number);
       this.#goOn(number);
@@ -126,18 +123,12 @@ export class Registrar {
 
   /** The next shard of a slot has put the notices it owed in its ring, which is read behind the dead one's. */
   noticesGiven(slot: number): void {
-    const ring = this.#shards.ring(slot);
-    const { published } = ring;
-    for (const [id, owing] of this.#noticeOwed) {
-      if (owing !== slot) continue;
-      this.#noticeOwed.delete(id);
-      this.#lastRuns.set(id, { slot, ring, published });
-    }
+    this.#lastRecords.noticesGiven(slot, this.#shards.ring(slot));
   }
 
   /** Forgets what rings have passed; call it now and then. */
   sweep(): void {
-    for (const [id, last] of this.#lastRuns) if (last.ring.passed(last.published)) this.#lastRuns.delete(id);
+    this.#lastRecords.sweep();
   }
 
   #bearsItsName({ registration, certificateNames }: Extract<ShardToMain, { type: 'register' }>): boolean {
@@ -191,15 +182,11 @@ export class Registrar {
     if (this.#sessions.get(session) !== open) return;
     if (!this.#doorkeeper.holds(pass)) {
       const why = 'the enrolment changed while the registration was decided';
-      this.#refuse(waiting, 'AUTHENTICATION_FAILED', 'the enrolment of this name has changed', why);
+      this.#refuse(waiting, 'AUTHENTICATION_FAILED', AUTHENTICATION_FAILED, why);
       return;
     }
     const nodeId = BigInt(registration.nodeId);
-    const last = this.#lastRuns.get(nodeId);
-    if (
-      this.#noticeOwed.has(nodeId) ||
-      (last !== undefined && last.slot !== open.slot && !last.ring.passed(last.published))
-    ) {
+    if (!this.#lastRecords.haveBeenRead(nodeId, open.slot)) {
       setTimeout(() => this.#decide(waiting), RING_POLL_MS);
       return;
     }
@@ -221,8 +208,8 @@ export class Registrar {
         // A third connection of the same node: the second one gives way.
         if (earlier !== undefined)
           this.#refuse(earlier, 'NODE_ALREADY_REGISTERED', 'a newer connection of this node took over');
+        else this.#closeSession(decision.session, 'taken over by a new connection');
         this.#superseding.set(decision.session, waiting);
-        this.#closeSession(decision.session, 'taken over by a new connection');
         break;
       }
       case 'refuse':
@@ -311,7 +298,7 @@ export class Registrar {
     if (open === undefined) return;
     const record = this.#disconnected(session, status);
     if (record !== null) {
-      this.#lastRuns.set(record.id, { slot: open.slot, ring: this.#shards.ring(open.slot), published });
+      this.#lastRecords.left(record.id, open.slot, this.#shards.ring(open.slot), published);
       this.#logger.info({ node: record.name, node_id: String(record.id), reason }, 'node disconnected');
     }
     this.#sessions.close(session);

@@ -9,6 +9,7 @@ const NAMES = ['totp_code', 'totp_key'];
 const SPARE = 0x2a;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
+const NEAR_BYTES = 32;
 
 /** A letter may stand as its escape; case does not matter to people who type. */
 const NAME = new RegExp(NAMES.map((name) => [...name].map(anySpelling).join('')).join('|'), 'gi');
@@ -34,9 +35,18 @@ export function maskCodes(bytes: Uint8Array): Uint8Array {
     BETWEEN.lastIndex = name.index + name[0].length;
     const start = BETWEEN.lastIndex + BETWEEN.exec(text)![0].length;
     masked ??= Buffer.from(bytes);
-    hiddenTo = hideValue(masked, text, start);
+    const end = hideValue(masked, text, start);
+    const nothing = /^["']*$/.test(text.slice(start, end));
+    hiddenTo = nothing ? hideDigits(masked, end) : end;
   }
   return masked ?? bytes;
+}
+
+/** Something else stands where the value should: what looks like a code right behind it goes. */
+function hideDigits(bytes: Buffer, start: number): number {
+  const end = Math.min(bytes.length, start + NEAR_BYTES);
+  for (let at = start; at < end; at++) if (bytes[at]! >= 0x30 && bytes[at]! <= 0x39) bytes[at] = SPARE;
+  return end;
 }
 
 /** Answers where the value ends. */

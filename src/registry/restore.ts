@@ -5,7 +5,7 @@
  */
 import type { StateChange, StateStore } from '../state/store.js';
 import { decodeNode, decodePot, type KeptNode, nodeKey, readKey } from './kept-node.js';
-import { REGISTRY_LIMITS } from './limits.js';
+import { REGISTRY_LIMITS, type RegistryLimits } from './limits.js';
 import type { PotRecord } from './record.js';
 import type { NodeRegistry } from './registry.js';
 
@@ -20,7 +20,11 @@ export interface Restored {
   readonly dropped: number;
 }
 
-export async function restoreRegistry(store: StateStore, registry: NodeRegistry): Promise<Restored> {
+export async function restoreRegistry(
+  store: StateStore,
+  registry: NodeRegistry,
+  limits: RegistryLimits = REGISTRY_LIMITS,
+): Promise<Restored> {
   const nodes: KeptNode[] = [];
   const unread = new Set<number>();
   const pots = new Map<number, Map<string, PotRecord>>();
@@ -50,7 +54,7 @@ export async function restoreRegistry(store: StateStore, registry: NodeRegistry)
     entryOf(pots, place.serial, () => new Map<string, PotRecord>()).set(pot.potId, pot);
     entryOf(potKeys, place.serial, () => []).push(key);
   }
-  const kept = choose(nodes, (serial) => pots.get(serial)?.size ?? 0);
+  const kept = choose(nodes, (serial) => pots.get(serial)?.size ?? 0, limits);
   for (const node of kept)
     if (!registry.restore({ ...node, pots: pots.get(node.serial) ?? new Map() }))
       throw new Error('the registry has no room for a node that was chosen');
@@ -67,15 +71,19 @@ export async function restoreRegistry(store: StateStore, registry: NodeRegistry)
 }
 
 /** Those that the registry has room for, the one that was seen last at the end. Where two claim an id, that one wins. */
-function choose(nodes: readonly KeptNode[], potsOf: (serial: number) => number): KeptNode[] {
+function choose(
+  nodes: readonly KeptNode[],
+  potsOf: (serial: number) => number,
+  limits: RegistryLimits,
+): KeptNode[] {
   const newestFirst = [...nodes].sort((a, b) => b.lastSeenMs - a.lastSeenMs || b.serial - a.serial);
   const chosen: KeptNode[] = [];
   const ids = new Set<bigint>();
   let potCount = 0;
   for (const node of newestFirst) {
     const count = potsOf(node.serial);
-    if (chosen.length >= REGISTRY_LIMITS.nodes || ids.has(node.id)) continue;
-    if (count > REGISTRY_LIMITS.potsPerNode || potCount + count > REGISTRY_LIMITS.potsInAll) continue;
+    if (chosen.length >= limits.nodes || ids.has(node.id)) continue;
+    if (count > limits.potsPerNode || potCount + count > limits.potsInAll) continue;
     ids.add(node.id);
     potCount += count;
     chosen.push(node);
