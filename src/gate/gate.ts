@@ -26,6 +26,7 @@ export class Gate {
   readonly #addon: Addon | undefined;
   readonly #server: Server;
   readonly #relays = new Map<number, Relay>();
+  #lastRelay = 0;
   #turnedAway = 0;
   #lastRefusalMs = Number.NEGATIVE_INFINITY;
 
@@ -71,7 +72,7 @@ export class Gate {
 
   /** What a shard says about a connection that main reads for it. */
   relay(message: Extract<ShardToMain, { type: `relay-${string}` }>): void {
-    const relay = this.#relays.get(message.session);
+    const relay = this.#relays.get(message.relay);
     switch (message.type) {
       case 'relay-consumed':
         relay?.consumed(message.bytes);
@@ -81,16 +82,19 @@ export class Gate {
         break;
       case 'relay-close':
         relay?.close();
-        this.#relays.delete(message.session);
+        this.#relays.delete(message.relay);
         break;
     }
   }
 
-  /** The shard of these sessions has died: let go of what main still holds of them. */
-  abandon(session: number, fd: number | undefined): void {
-    if (fd !== undefined) this.#addon?.closeDescriptor(fd);
-    this.#relays.get(session)?.destroy();
-    this.#relays.delete(session);
+  /** The shard has died: let go of what main still holds of its connections. */
+  abandon(slot: number): void {
+    for (const { fd } of this.#sessions.ofSlot(slot)) if (fd !== undefined) this.#addon?.closeDescriptor(fd);
+    for (const [number, relay] of this.#relays) {
+      if (relay.slot !== slot) continue;
+      relay.destroy();
+      this.#relays.delete(number);
+    }
   }
 
   #connected(socket: Socket): void {
@@ -100,10 +104,11 @@ export class Gate {
     const session = this.#sessions.open(slot, remote);
     if (session === undefined) return this.#turnAway(socket, remote, 'ingest.max_connections is reached');
     if (this.#addon === undefined) {
-      this.#shards.post(slot, { type: 'relay-open', session: session.number, remote });
+      const number = ++this.#lastRelay;
+      this.#shards.post(slot, { type: 'relay-open', session: session.number, remote, relay: number });
       this.#relays.set(
-        session.number,
-        new Relay(socket, session.number, (message, transfer) => this.#shards.post(slot, message, transfer)),
+        number,
+        new Relay(socket, number, slot, (message, transfer) => this.#shards.post(slot, message, transfer)),
       );
       return;
     }
