@@ -208,6 +208,7 @@ test('a node shows what its past sessions and its present one have counted', asy
     address: '10.1.2.3',
     port: 8080,
     remote: '127.0.0.1:50000',
+    tls: false,
     shard: null,
     connected_since: null,
     last_seen: '2026-11-20T12:00:00.500Z',

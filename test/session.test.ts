@@ -33,6 +33,7 @@ for (const mode of MODES) {
         assert.deepEqual(shard.posts, [
           {
             type: 'register',
+            certificateNames: undefined,
             session: 0,
             registration: {
               nodeId: NODE_ID,
