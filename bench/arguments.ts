@@ -18,6 +18,8 @@ export interface Request {
   readonly connections: number | undefined;
   readonly consumer: ConsumerKind | undefined;
   readonly mode: Mode | undefined;
+  readonly tls: boolean;
+  readonly shards: number | undefined;
   readonly rate: number | undefined;
   readonly totp: boolean;
 }
@@ -34,6 +36,7 @@ export const HELP = `HoneyBee Core bench: load, latency and memory, with every e
   npm run bench                          the whole series, under three minutes
   npm run bench -- --quick               the same in miniature, a few seconds
   npm run bench -- ingest --connections 200 --mix real
+  npm run bench -- ingest --tls --shards 2
   npm run bench -- latency --rate 50000
 
 Scenarios (all when none is named)
@@ -51,6 +54,8 @@ Load
   --event-bytes N         size of a uniform event with its newline (302)
   --write-bytes N         bytes per socket write, events are cut anywhere (up to 256 KiB)
   --window-bytes N        most bytes written, but not yet verified (32 MiB)
+  --tls                   ingest: nodes connect with TLS 1.3
+  --load-threads N        ingest: threads the nodes are spread over (1; with --tls one per shard)
   --rate N                latency, storm: offered load in events a second (100000)
   --totp on|off           storm: nodes register with one-time codes (on)
   --seed N                of the generated events (1)
@@ -61,6 +66,7 @@ Consumers
 
 Core
   --mode native|portable|auto   of the Core that is started (auto)
+  --shards N                    ingest: of the Core that is started (one less than there are cores)
   --dir DIR                     where its data directory is made (the system's temporary directory)
   --core FILE                   start this file instead of the project's own Core
   --target HOST:PORT            load a Core that runs already: its node port
@@ -84,6 +90,9 @@ const OPTIONS = {
   'event-bytes': { type: 'string' },
   'write-bytes': { type: 'string' },
   'window-bytes': { type: 'string' },
+  tls: { type: 'boolean' },
+  shards: { type: 'string' },
+  'load-threads': { type: 'string' },
   rate: { type: 'string' },
   totp: { type: 'string' },
   seed: { type: 'string' },
@@ -184,6 +193,7 @@ export function readArguments(words: readonly string[]): Request | undefined {
       writeBytes: number(values, 'write-bytes', 1, 64 * 1024 * 1024),
       windowBytes: number(values, 'window-bytes', 1024, 2 ** 40),
       consumers: number(values, 'consumers', 1, 64) ?? 1,
+      loadThreads: number(values, 'load-threads', 1, 64),
       warmupMs: (seconds('warmup-seconds', 0) ?? (quick ? 0.2 : 2)) * 1000,
       durationMs: (seconds('duration-seconds', 0.1) ?? (quick ? 0.4 : 5)) * 1000,
     },
@@ -193,6 +203,8 @@ export function readArguments(words: readonly string[]): Request | undefined {
     connections: number(values, 'connections', 1, 1_000_000),
     consumer: choice(values, 'consumer', ['batch', 'event', 'none'] as const),
     mode: choice(values, 'mode', ['native', 'portable', 'auto'] as const),
+    tls: values.tls === true,
+    shards: number(values, 'shards', 1, 128),
     rate: number(values, 'rate', 1, 100_000_000),
     totp: (choice(values, 'totp', ['on', 'off'] as const) ?? 'on') === 'on',
   };

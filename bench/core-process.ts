@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Address } from './address.js';
+import { Authority } from './x509.js';
 
 export type Mode = 'native' | 'portable' | 'auto';
 
@@ -21,6 +22,10 @@ export interface CoreOptions {
   readonly connections: number;
   /** What is asked of nodes; Core's default when empty. */
   readonly totp?: 'off' | 'optional' | undefined;
+  /** As many as Core chooses, when absent. */
+  readonly shards?: number | undefined;
+  /** Nodes connect with TLS; the other ports do without. */
+  readonly tls?: boolean;
   /** Bytes a run may write; the disk must have room for them. */
   readonly diskBytes: number;
 }
@@ -28,7 +33,10 @@ export interface CoreOptions {
 export interface Core {
   readonly pid: number;
   readonly mode: string;
+  readonly shards: number;
   readonly target: Address;
+  /** Signed the certificate; undefined without TLS. */
+  readonly ca: string | undefined;
   readonly proxy: Address;
   readonly rest: string;
   readonly logDir: string;
@@ -54,8 +62,29 @@ export function removeAllCores(): void {
   for (const remove of [...running]) remove();
 }
 
+interface CertificateFiles {
+  readonly certFile: string;
+  readonly keyFile: string;
+  readonly ca: string;
+}
+
+/** A certificate for this run alone. */
+function makeCertificate(dir: string): CertificateFiles {
+  const authority = new Authority('HoneyBee bench');
+  const { cert, key } = authority.issue({ name: 'honeybee-core', ip: [HOST], use: 'server' });
+  const certFile = join(dir, 'cert.pem');
+  const keyFile = join(dir, 'key.pem');
+  writeFileSync(certFile, cert);
+  writeFileSync(keyFile, key, { mode: 0o600 });
+  return { certFile, keyFile, ca: authority.cert };
+}
+
 /** Free ports, a directory of its own; everything else as it comes. */
-function configuration(options: CoreOptions, dataDir: string): string {
+function configuration(
+  options: CoreOptions,
+  dataDir: string,
+  certificate: CertificateFiles | undefined,
+): string {
   return [
     '[server]',
     `host = "${HOST}"`,
@@ -72,8 +101,18 @@ function configuration(options: CoreOptions, dataDir: string): string {
     `mode = "${options.mode}"`,
     ...(options.connections > DEFAULT_CONNECTIONS ? [`max_connections = ${options.connections}`] : []),
     ...(options.totp === undefined ? [] : ['[auth]', `totp = "${options.totp}"`]),
+    ...(options.shards !== undefined ? [`shards = ${options.shards}`] : []),
     '[storage]',
     `dir = ${JSON.stringify(dataDir)}`,
+    ...(certificate
+      ? [
+          '[tls]',
+          `cert_file = ${JSON.stringify(certificate.certFile)}`,
+          `key_file = ${JSON.stringify(certificate.keyFile)}`,
+          'backend = false',
+          'proxy = false',
+        ]
+      : []),
     '',
   ].join('\n');
 }
@@ -91,7 +130,8 @@ export async function startCore(options: CoreOptions): Promise<Core> {
   const dir = mkdtempSync(join(parent, 'honeybee-bench-'));
   const dataDir = join(dir, 'data');
   const configFile = join(dir, 'bee_config.toml');
-  writeFileSync(configFile, configuration(options, dataDir));
+  const certificate = options.tls === true ? makeCertificate(dir) : undefined;
+  writeFileSync(configFile, configuration(options, dataDir, certificate));
   const entry = options.entry ?? fileURLToPath(new URL('../src/cli.js', import.meta.url));
   // Settings in the environment would override the file, and a bench that measures another Core than it says is worthless.
   const env = Object.fromEntries(
@@ -132,6 +172,8 @@ export async function startCore(options: CoreOptions): Promise<Core> {
     const core: Core = {
       pid: child.pid as number,
       mode: String(ready.mode),
+      shards: Number(ready.shards),
+      ca: certificate?.ca,
       target: { host: HOST, port: Number(ready.node_port) },
       proxy: { host: HOST, port: Number(ready.proxy_port) },
       rest: `http://${HOST}:${ready.backend_port}`,

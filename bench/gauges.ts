@@ -1,26 +1,26 @@
 /**
  * What the bench's threads tell each other while the clock runs, in shared memory. Each number has one writer:
  *
- *   load        bytes handed to the sockets so far
+ *   load i      bytes handed to the sockets so far
  *   consumer i  bytes and events received and verified so far
  *
  * The load holds back when too much is on its way (written, but not verified by the slowest consumer). That bounds
  * what kernel buffers and Core hold, and lets a run end at once. It sleeps on `wake`, which consumers touch per read.
  */
-const WRITTEN_BYTES = 0;
-const CONSUMERS = 1;
 const PER_CONSUMER = 2;
 
 export interface GaugeMemory {
   readonly values: Float64Array;
   readonly wake: Int32Array;
+  readonly loads: number;
   readonly consumers: number;
 }
 
-export function createGauges(consumers: number): GaugeMemory {
+export function createGauges(consumers: number, loads = 1): GaugeMemory {
   return {
-    values: new Float64Array(new SharedArrayBuffer((CONSUMERS + consumers * PER_CONSUMER) * 8)),
+    values: new Float64Array(new SharedArrayBuffer((loads + consumers * PER_CONSUMER) * 8)),
     wake: new Int32Array(new SharedArrayBuffer(4)),
+    loads,
     consumers,
   };
 }
@@ -28,27 +28,31 @@ export function createGauges(consumers: number): GaugeMemory {
 export class Gauges {
   readonly #values: Float64Array;
   readonly #wake: Int32Array;
+  readonly #loads: number;
   readonly #consumers: number;
 
   constructor(memory: GaugeMemory) {
     this.#values = memory.values;
     this.#wake = memory.wake;
+    this.#loads = memory.loads;
     this.#consumers = memory.consumers;
   }
 
-  setWritten(bytes: number): void {
-    this.#values[WRITTEN_BYTES] = bytes;
+  setWritten(bytes: number, load = 0): void {
+    this.#values[load] = bytes;
   }
 
   setVerified(consumer: number, bytes: number, events: number): void {
-    this.#values[CONSUMERS + consumer * PER_CONSUMER] = bytes;
-    this.#values[CONSUMERS + consumer * PER_CONSUMER + 1] = events;
+    this.#values[this.#loads + consumer * PER_CONSUMER] = bytes;
+    this.#values[this.#loads + consumer * PER_CONSUMER + 1] = events;
     Atomics.add(this.#wake, 0, 1);
     Atomics.notify(this.#wake, 0);
   }
 
   get writtenBytes(): number {
-    return this.#values[WRITTEN_BYTES]!;
+    let sum = 0;
+    for (let load = 0; load < this.#loads; load++) sum += this.#values[load]!;
+    return sum;
   }
 
   /** Of the slowest consumer. */
@@ -76,7 +80,7 @@ export class Gauges {
   #slowest(field: number): number {
     let least = Number.POSITIVE_INFINITY;
     for (let consumer = 0; consumer < this.#consumers; consumer++) {
-      const value = this.#values[CONSUMERS + consumer * PER_CONSUMER + field]!;
+      const value = this.#values[this.#loads + consumer * PER_CONSUMER + field]!;
       if (value < least) least = value;
     }
     return least === Number.POSITIVE_INFINITY ? 0 : least;

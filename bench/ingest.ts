@@ -9,6 +9,9 @@ export interface IngestPlan {
   readonly connections: number;
   readonly consumer: ConsumerKind;
   readonly mode: Mode;
+  readonly tls: boolean;
+  /** As many as Core chooses, when undefined. */
+  readonly shards: number | undefined;
 }
 
 export function ingestTitle(plan: IngestPlan): string {
@@ -19,7 +22,8 @@ export function ingestTitle(plan: IngestPlan): string {
         ? 'no consumer'
         : 'batches';
   const mode = plan.mode === 'auto' ? '' : `, ${plan.mode}`;
-  return `ingest, ${plan.connections} connections, ${consumer}${mode}`;
+  const shards = plan.shards === undefined ? '' : `, ${plan.shards} shard${plan.shards === 1 ? '' : 's'}`;
+  return `ingest${plan.tls ? ' over TLS' : ''}, ${plan.connections} connections, ${consumer}${shards}${mode}`;
 }
 
 export async function runIngest(plan: IngestPlan, context: Context): Promise<ScenarioResult> {
@@ -30,6 +34,9 @@ export async function runIngest(plan: IngestPlan, context: Context): Promise<Sce
     scenario: ingestTitle(plan),
     parameters: {
       connections: plan.connections,
+      tls: plan.tls,
+      shards: outcome.shards,
+      load_threads: outcome.loadCpu?.length,
       consumer: plan.consumer,
       consumers: plan.consumer === 'none' ? 0 : settings.consumers,
       mix: settings.mix,
@@ -70,10 +77,14 @@ export function streamResult(outcome: StreamOutcome): Omit<ScenarioResult, 'scen
       },
     }),
     ...(coreCpu && { core_cpu: coreCpu }),
-    ...(loadCpu !== undefined && { bench_cpu: { load: loadCpu, consumers: outcome.consumerCpu } }),
+    ...(loadCpu !== undefined && { bench_cpu: { load: sum(loadCpu), consumers: outcome.consumerCpu } }),
     ...(outcome.heapGrowthBytes !== undefined && { heap_growth_bytes: outcome.heapGrowthBytes }),
     ...(outcome.residentStartBytes !== undefined && { resident_start_bytes: outcome.residentStartBytes }),
     ...(outcome.residentBytes !== undefined && { resident_bytes: outcome.residentBytes }),
     ...(outcome.residentPeakBytes !== undefined && { resident_peak_bytes: outcome.residentPeakBytes }),
   };
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, one) => total + one, 0);
 }

@@ -106,7 +106,16 @@ export async function runOfferedLatency(plan: OfferedPlan, context: Context): Pr
   const { warmupMs, durationMs } = settings;
   const pace = paceOf(plan);
   const outcome = await runStream(
-    { connections: plan.connections, consumer: 'event', mode: plan.mode, pace, warmupMs, durationMs },
+    {
+      connections: plan.connections,
+      consumer: 'event',
+      mode: plan.mode,
+      tls: false,
+      shards: undefined,
+      pace,
+      warmupMs,
+      durationMs,
+    },
     context,
   );
   return {

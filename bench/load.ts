@@ -1,5 +1,5 @@
 /**
- * Worker thread: the nodes. Registers them all, then writes their blocks as fast as the sockets take them, or on a
+ * Worker thread: the nodes, or a part of them. Registers them all, then writes their blocks as fast as the sockets take them, or on a
  * schedule (see {@link Pace}), until it is told to stop; then completes the events that were cut and says exactly how
  * many each node sent.
  *
@@ -12,7 +12,7 @@ import { nowMs } from './clock.js';
 import { type GaugeMemory, Gauges } from './gauges.js';
 import type { EventBlocks } from './generator.js';
 import { Histogram, type LatencySummary } from './histogram.js';
-import { connectAll, connectNode, disconnectNode } from './node-connection.js';
+import { type ClientTls, connectAll, connectNode, disconnectNode } from './node-connection.js';
 import { ownThreadId } from './proc.js';
 
 /** Events leave in bursts of `burstEvents` per node, one burst every `periodMs`, whatever Core does meanwhile. */
@@ -23,7 +23,12 @@ export interface Pace {
 
 export interface LoadSettings {
   readonly blocks: EventBlocks;
+  /** Which of the load's threads this is, and which nodes are its own. */
+  readonly load: number;
+  readonly firstNode: number;
+  readonly nodes: number;
   readonly target: Address;
+  readonly tls: ClientTls | undefined;
   readonly gauges: GaugeMemory;
   readonly writeBytes: number;
   /** Bytes that may be written, but not verified. */
@@ -74,13 +79,15 @@ class Load {
   }
 
   async register(): Promise<void> {
-    const { blocks, target } = this.#settings;
+    const { blocks, target, tls, firstNode, nodes } = this.#settings;
     const onFailed = { failed: (error: Error) => this.#fail(error) };
-    const sockets = await connectAll(blocks.nodes, (node) =>
-      connectNode(target, { nodeId: blocks.nodeIds[node]!, nodeName: blocks.nodeNames[node]! }, onFailed),
-    );
+    const sockets = await connectAll(nodes, (at) => {
+      const node = firstNode + at;
+      const identity = { nodeId: blocks.nodeIds[node]!, nodeName: blocks.nodeNames[node]! };
+      return connectNode(target, identity, onFailed, tls);
+    });
     this.#writers = sockets.map(
-      (socket, node) => new BlockWriter(socket, blocks, node, () => this.#onWritten()),
+      (socket, at) => new BlockWriter(socket, blocks, firstNode + at, () => this.#onWritten()),
     );
     this.#disconnect = () => sockets.forEach(disconnectNode);
     this.#port.on('message', (command: LoadCommand) => this.#obey(command));
@@ -157,7 +164,7 @@ class Load {
 
   #count(bytes: number): void {
     this.#writtenBytes += bytes;
-    this.#gauges.setWritten(this.#writtenBytes);
+    this.#gauges.setWritten(this.#writtenBytes, this.#settings.load);
   }
 
   #onWritten(): void {

@@ -3,6 +3,7 @@
  * owner; what Core sends it is read and dropped, except `Error` answers, which a load of valid events never gets.
  */
 import net from 'node:net';
+import tls from 'node:tls';
 import type { Address } from './address.js';
 
 const REGISTER_TIMEOUT_MS = 20_000;
@@ -11,6 +12,11 @@ const ANSWER_BYTES_MAX = 64 * 1024;
 export interface NodeIdentity {
   readonly nodeId: string;
   readonly nodeName: string;
+}
+
+/** How a node that speaks TLS checks Core's certificate; without a CA it does not: the Core is somebody else's. */
+export interface ClientTls {
+  readonly ca: string | undefined;
 }
 
 export interface NodeConnectionEvents {
@@ -30,11 +36,12 @@ export function connectNode(
   target: Address,
   identity: NodeIdentity,
   events: NodeConnectionEvents,
+  clientTls?: ClientTls,
 ): Promise<net.Socket> {
   return new Promise((resolve, reject) => {
     let state: 'registering' | 'registered' | 'failed' = 'registering';
     let answer = '';
-    const socket = net.connect({ host: target.host, port: target.port, noDelay: true });
+    const socket = connect(target, clientTls);
     const fail = (error: Error): void => {
       clearTimeout(timeout);
       const before = state;
@@ -59,7 +66,9 @@ export function connectNode(
       resolve(socket);
     };
     const timeout = setTimeout(() => fail(new Error('no answer to the registration')), REGISTER_TIMEOUT_MS);
-    socket.on('connect', () => socket.write(registration(identity)));
+    socket.on(clientTls === undefined ? 'connect' : 'secureConnect', () =>
+      socket.write(registration(identity)),
+    );
     socket.on('error', fail);
     socket.on('close', () => fail(new Error('Core closed the connection')));
     socket.on('data', (chunk: Buffer) => {
@@ -68,6 +77,14 @@ export function connectNode(
       lines.forEach(onLine);
     });
   });
+}
+
+function connect({ host, port }: Address, clientTls: ClientTls | undefined): net.Socket {
+  if (clientTls === undefined) return net.connect({ host, port, noDelay: true });
+  const { ca } = clientTls;
+  const socket = tls.connect({ host, port, ca, rejectUnauthorized: ca !== undefined });
+  socket.setNoDelay(true);
+  return socket;
 }
 
 /** Says goodbye to the events above and closes: what follows is no failure any more. */

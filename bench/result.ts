@@ -35,7 +35,7 @@ export interface ScenarioResult {
     readonly verified: Verified;
   };
   readonly core_cpu?: CpuShare;
-  /** Share of a core each thread of the bench took. */
+  /** Share of a core that the bench took: all threads of the load together, and each consumer. */
   readonly bench_cpu?: { readonly load: number; readonly consumers: readonly number[] };
   /** What the JavaScript heaps of shards and aggregator grew by while the clock ran, garbage included. */
   readonly heap_growth_bytes?: number;

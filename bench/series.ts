@@ -46,16 +46,15 @@ function ingestSeries(request: Request, sizes: typeof DEFAULTS): Run[] {
   const { connections, consumer } = request;
   const mode = request.mode ?? 'auto';
   const asked = connections !== undefined || consumer !== undefined;
+  const common = { mode, tls: request.tls, shards: request.shards };
+  const few: IngestPlan = { ...common, connections: sizes.few, consumer: 'batch' };
   const plans: IngestPlan[] = asked
-    ? [{ connections: connections ?? sizes.few, consumer: consumer ?? 'batch', mode }]
-    : [
-        { connections: sizes.few, consumer: 'batch', mode },
-        { connections: sizes.many, consumer: 'batch', mode },
-        { connections: sizes.few, consumer: 'event', mode },
-      ];
-  // The portable mode of somebody else's Core cannot be chosen.
-  if (!asked && request.mode === undefined && !request.settings.external) {
-    plans.push({ connections: sizes.few, consumer: 'batch', mode: 'portable' });
+    ? [{ ...common, connections: connections ?? sizes.few, consumer: consumer ?? 'batch' }]
+    : [few, { ...few, connections: sizes.many }, { ...few, consumer: 'event' }];
+  // Neither TLS nor the portable mode of somebody else's Core can be chosen.
+  if (!asked && !request.settings.external) {
+    if (!request.tls) plans.push({ ...few, tls: true });
+    if (request.mode === undefined) plans.push({ ...few, mode: 'portable' });
   }
   return plans.map((plan) => ({
     title: ingestTitle(plan),

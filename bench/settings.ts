@@ -18,6 +18,8 @@ export interface Settings {
   readonly writeBytes: number | undefined;
   readonly windowBytes: number | undefined;
   readonly consumers: number;
+  /** Threads that the nodes are spread over; undefined: as many as TLS needs, see stream-run.ts. */
+  readonly loadThreads: number | undefined;
   readonly warmupMs: number;
   readonly durationMs: number;
 }

@@ -41,6 +41,8 @@ export interface StreamPlan {
   readonly beside?: Beside;
   readonly consumer: ConsumerKind;
   readonly mode: Mode;
+  readonly tls: boolean;
+  readonly shards: number | undefined;
   readonly pace: Pace | undefined;
   readonly warmupMs: number;
   readonly durationMs: number;
@@ -48,6 +50,7 @@ export interface StreamPlan {
 
 export interface StreamOutcome {
   readonly mode: string | undefined;
+  readonly shards: number | undefined;
   readonly writeBytes: number;
   readonly seconds: number;
   readonly eventsPerSecond: number;
@@ -59,7 +62,8 @@ export interface StreamOutcome {
   readonly sendLag: LatencySummary | undefined;
   readonly log: LogCheck | undefined;
   readonly coreCpu: CpuShare | undefined;
-  readonly loadCpu: number | undefined;
+  /** Of each thread of the load. */
+  readonly loadCpu: readonly number[] | undefined;
   readonly consumerCpu: readonly number[];
   /** At the first edge of the window and at the last one: what a million events leave behind. */
   readonly heapGrowthBytes: number | undefined;
@@ -120,11 +124,20 @@ async function openTarget(settings: Settings, plan: StreamPlan): Promise<Target>
     mode: plan.mode,
     connections: plan.connections + (plan.moreConnections ?? 0),
     totp: plan.totp,
+    shards: plan.shards,
+    tls: plan.tls,
     diskBytes: plan.pace
       ? DISK_BYTES_MIN
       : (DISK_BYTES_PER_SECOND * (plan.warmupMs + plan.durationMs)) / 1000,
   });
   return { target: own.target, proxy: own.proxy, rest: own.rest, own };
+}
+
+/** A client of TLS has as much work as Core's end of it; so one thread per shard, or the load would be what is
+ *  measured. A paced load keeps one clock. */
+function loadCount(plan: StreamPlan, settings: Settings, { own }: Target): number {
+  if (plan.pace) return 1;
+  return Math.min(plan.connections, settings.loadThreads ?? (plan.tls ? (own?.shards ?? 1) : 1));
 }
 
 export async function runStream(plan: StreamPlan, context: Context): Promise<StreamOutcome> {
@@ -156,9 +169,10 @@ class StreamRun {
   readonly #writeBytes: number;
   readonly #problems: string[] = [];
   #consumers: BenchThread<ConsumerMessage, ConsumerCommand>[] = [];
-  #load: BenchThread<LoadMessage, LoadCommand> | undefined;
+  readonly #loadCount: number;
+  #loads: BenchThread<LoadMessage, LoadCommand>[] = [];
   /** Thread ids, for the processor time each took. */
-  #loadThread: number | undefined;
+  #loadThreads: (number | undefined)[] = [];
   #consumerThreads: (number | undefined)[] = [];
   #ended = false;
   /** What Core had accepted before this run, for a Core that was not started for it. */
@@ -169,7 +183,9 @@ class StreamRun {
     this.#context = context;
     this.#blocks = blocks;
     this.#target = target;
-    this.#gaugeMemory = createGauges(plan.consumer === 'none' ? 0 : context.settings.consumers);
+    this.#loadCount = loadCount(plan, context.settings, target);
+    const consumers = plan.consumer === 'none' ? 0 : context.settings.consumers;
+    this.#gaugeMemory = createGauges(consumers, this.#loadCount);
     this.#gauges = new Gauges(this.#gaugeMemory);
     this.#writeBytes = context.settings.writeBytes ?? defaultWriteBytes(plan.connections);
   }
@@ -179,12 +195,12 @@ class StreamRun {
     const core = this.#target.own;
     if (plan.consumer === 'none') this.#acceptedBefore = await this.#accepted();
     else await this.#connectConsumers(plan.consumer);
-    const load = await this.#registerNodes();
+    await this.#registerNodes();
     await plan.beside?.prepare(this.#target.target);
 
-    load.send('start');
+    for (const load of this.#loads) load.send('start');
     if (plan.pace) {
-      const { atMs } = await load.receive('started', REGISTER_TIMEOUT_MS);
+      const { atMs } = await this.#loads[0]!.receive('started', REGISTER_TIMEOUT_MS);
       for (const consumer of this.#consumers) consumer.send({ type: 'started', atMs });
     }
     await this.#sleep(plan.warmupMs, 0, 'warm-up');
@@ -192,12 +208,14 @@ class StreamRun {
     await Promise.all([this.#sleep(plan.durationMs, plan.warmupMs, 'measuring'), plan.beside?.run()]);
     const last = await this.#edge();
 
-    load.send('stop');
-    const { sent, lag } = await load.receive('stopped', STOP_TIMEOUT_MS);
+    for (const load of this.#loads) load.send('stop');
+    const stopped = await Promise.all(this.#loads.map((load) => load.receive('stopped', STOP_TIMEOUT_MS)));
+    const sent = Float64Array.from(stopped.flatMap((one) => [...one.sent]));
+    const { lag } = stopped[0]!;
     const eventsSent = sent.reduce((sum, count) => sum + count, 0);
     await this.#awaitAll(sent, eventsSent);
 
-    load.send('disconnect');
+    for (const load of this.#loads) load.send('disconnect');
     plan.beside?.leave();
     for (const consumer of this.#consumers) consumer.send({ type: 'leave', coreStops: core !== undefined });
     const results = Promise.all(
@@ -214,6 +232,7 @@ class StreamRun {
         : ((last.own.get(thread) ?? 0) - (first.own.get(thread) ?? 0)) / elapsedMs;
     return {
       mode: core?.mode,
+      shards: core?.shards,
       writeBytes: this.#writeBytes,
       seconds: elapsedMs / 1000,
       eventsPerSecond: ((last.events - first.events) / elapsedMs) * 1000,
@@ -225,7 +244,7 @@ class StreamRun {
       log,
       coreCpu:
         core && first.core && last.core ? cpuShare(core.pid, first.core, last.core, elapsedMs) : undefined,
-      loadCpu: share(this.#loadThread),
+      loadCpu: last.own && this.#loadThreads.map((thread) => share(thread) ?? 0),
       consumerCpu: this.#consumerThreads.map((thread) => share(thread) ?? 0),
       heapGrowthBytes:
         first.heapBytes !== undefined && last.heapBytes !== undefined
@@ -242,9 +261,8 @@ class StreamRun {
   async end(): Promise<void> {
     this.#ended = true;
     await Promise.all([
-      this.#load?.end(),
       this.#plan.beside?.end(),
-      ...this.#consumers.map((consumer) => consumer.end()),
+      ...[...this.#loads, ...this.#consumers].map((thread) => thread.end()),
     ]);
   }
 
@@ -272,22 +290,37 @@ class StreamRun {
     this.#consumerThreads = connected.map(({ threadId }) => threadId);
   }
 
-  async #registerNodes(): Promise<BenchThread<LoadMessage, LoadCommand>> {
+  /** Each thread of the load gets nodes that lie side by side. */
+  async #registerNodes(): Promise<void> {
+    const { nodes } = this.#blocks;
+    for (let load = 0; load < this.#loadCount; load++) {
+      const firstNode = Math.floor((load * nodes) / this.#loadCount);
+      const endNode = Math.floor(((load + 1) * nodes) / this.#loadCount);
+      const data = this.#loadSettings(load, firstNode, endNode - firstNode);
+      this.#loads.push(new BenchThread(`load ${load}`, new URL('./load.js', import.meta.url), data));
+    }
+    const registered = await Promise.all(
+      this.#loads.map((load) => load.receive('registered', REGISTER_TIMEOUT_MS)),
+    );
+    this.#loadThreads = registered.map(({ threadId }) => threadId);
+  }
+
+  #loadSettings(load: number, firstNode: number, nodes: number): LoadSettings {
     const { settings } = this.#context;
     const windowBytes = settings.windowBytes ?? WINDOW_BYTES;
-    const data: LoadSettings = {
+    return {
       blocks: this.#blocks,
+      load,
+      firstNode,
+      nodes,
       target: this.#target.target,
+      tls: this.#plan.tls ? { ca: this.#target.own?.ca } : undefined,
       gauges: this.#gaugeMemory,
       writeBytes: this.#writeBytes,
       // A write is counted when it is handed over whole: the window must hold one, or nothing would ever move.
       windowBytes: Math.max(windowBytes, this.#writeBytes),
       pace: this.#plan.pace,
     };
-    this.#load = new BenchThread('load', new URL('./load.js', import.meta.url), data);
-    const { threadId } = await this.#load.receive('registered', REGISTER_TIMEOUT_MS);
-    this.#loadThread = threadId;
-    return this.#load;
   }
 
   async #sleep(durationMs: number, beforeMs: number, what: string): Promise<void> {

@@ -134,7 +134,7 @@ export class Core {
         onMessage: (slot, message) => this.#onShardMessage(slot, message, sessions, registrar),
         onReady: (slot) => registrar.noticesGiven(slot),
         onDeath: (slot) => {
-          for (const { number, fd } of sessions.ofSlot(slot)) this.#gate.abandon(number, fd);
+          this.#gate.abandon(slot);
           return registrar.abandon(slot);
         },
       },

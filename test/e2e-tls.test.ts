@@ -3,7 +3,7 @@
  * no handshake costs nobody anything but whoever sent it.
  */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { connect, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
@@ -187,7 +187,8 @@ test('nodes with and without TLS on one port', async (t) => {
     await encrypted.end();
   });
 
-  await t.test("another TLS library's client", async () => {
+  const noOpenssl = spawnSync('openssl', ['version']).error !== undefined && 'there is no openssl';
+  await t.test("another TLS library's client", { skip: noOpenssl }, async () => {
     const lines = [registration({ id: 33n, name: 'openssl' }), numberedEvent(33n, 0), '{"version":2,'];
     const child = spawn('openssl', [
       ...['s_client', '-quiet', '-no_ign_eof', '-tls1_3', '-verify_return_error'],
@@ -208,6 +209,45 @@ test('nodes with and without TLS on one port', async (t) => {
     );
   });
 
+  await t.test('how a connection ends is told as it is without TLS', async () => {
+    const ends: readonly (readonly [string, (node: NodeClient, carrier: Socket) => void, string])[] = [
+      ['with close_notify', (node) => node.socket.end(), 'node closed the connection'],
+      ['with the end of TCP alone', (_, carrier) => carrier.end(), 'node closed the connection'],
+      ['with a reset', (_, carrier) => carrier.resetAndDestroy(), 'connection lost'],
+      ['with garbage for a record', (_, carrier) => carrier.write('garbage, no record'), 'connection lost'],
+    ];
+    for (const [at, [what, end, reason]] of ends.entries()) {
+      const id = 40n + BigInt(at);
+      const carrier = connect({ host: '127.0.0.1', port: node_port, noDelay: true });
+      carrier.on('error', () => {});
+      const node = await NodeClient.connectTls(0, { ...files.client, socket: carrier });
+      await node.register({ id, name: `ends ${what}` });
+      await node.send(`${numberedEvent(id, 0)}\n`);
+      await stream.messages('PotEvent', ++expected);
+      end(node, carrier);
+      const notice = await stream.record(`${what}: the notice`, (line) =>
+        line.startsWith(`{"version":2,"message":{"NodeDisconnected":{"node_id":${id},`),
+      );
+      assert.match(notice, new RegExp(`"reason":"${reason}"`), what);
+      carrier.destroy();
+    }
+  });
+
+  await t.test('a node that never reads its answers is closed before they fill the memory', async () => {
+    const node = await NodeClient.connectTls(node_port, files.client, false);
+    const lines = `${registration({ id: 50n, name: 'deaf' })}\n`.repeat(1000);
+    const notice = stream.record('the deaf node leaves', (line) =>
+      line.startsWith('{"version":2,"message":{"NodeDisconnected":{"node_id":50,'),
+    );
+    let gone = false;
+    void notice.then(() => {
+      gone = true;
+    });
+    while (!gone) await node.send(lines);
+    assert.match(await notice, /"reason":"does not read its answers"/);
+    node.socket.destroy();
+  });
+
   assert.deepEqual(await core.stop(), { code: 0, signal: null });
   const log = readLog(core.dataDir);
   assert.ok(log.content.equals(stream.content), 'log and stream are equal');
@@ -222,6 +262,7 @@ test('where only TLS is taken', async (t) => {
   const failures = () => metric(backend_port, 'tls_failures_total');
   const steady = await NodeClient.connectTls(node_port, files.client);
   await steady.register({ id: 1n, name: 'steady' });
+  const descriptors = core.descriptors();
 
   await t.test('a node without TLS is told so, in plain JSON, and its bytes are kept', async () => {
     const node = await NodeClient.connect(node_port);
@@ -289,6 +330,9 @@ test('where only TLS is taken', async (t) => {
     assert.deepEqual(await silent.gone(), { error: undefined });
   });
 
+  await poll('no descriptor is left open', () =>
+    core.descriptors().socket === descriptors.socket ? true : undefined,
+  );
   await steady.send(`${numberedEvent(1n, 0)}\n`);
   await poll('the node that was there all the time is served', async () =>
     (await get(backend_port, '/api/v1/nodes/1')).json.events === 1 ? true : undefined,

@@ -31,6 +31,10 @@ export class TlsFiles {
     this.write('key.pem', this.issued.key);
   }
 
+  get paths(): { cert_file: string; key_file: string } {
+    return { cert_file: this.certFile, key_file: this.keyFile };
+  }
+
   get settings(): Record<string, string> {
     return { 'tls.cert_file': this.certFile, 'tls.key_file': this.keyFile };
   }

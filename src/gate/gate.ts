@@ -43,6 +43,7 @@ export class Gate {
   readonly #turnedAwayLog = Object.fromEntries(
     TURNED_AWAY_REASONS.map((reason) => [reason, { lastMs: Number.NEGATIVE_INFINITY, connections: 0 }]),
   ) as Record<TurnedAwayReason, { lastMs: number; connections: number }>;
+  #lastRelay = 0;
 
   constructor(config: Config, mode: Mode, sessions: Sessions, shards: ShardDoor, logger: Logger) {
     this.#config = config;
@@ -112,7 +113,7 @@ export class Gate {
 
   /** What a shard says about a connection that main reads for it. */
   relay(message: Extract<ShardToMain, { type: `relay-${string}` }>): void {
-    const relay = this.#relays.get(message.session);
+    const relay = this.#relays.get(message.relay);
     switch (message.type) {
       case 'relay-consumed':
         relay?.consumed(message.bytes);
@@ -122,16 +123,19 @@ export class Gate {
         break;
       case 'relay-close':
         relay?.close();
-        this.#relays.delete(message.session);
+        this.#relays.delete(message.relay);
         break;
     }
   }
 
-  /** The shard of these sessions has died: let go of what main still holds of them. */
-  abandon(session: number, fd: number | undefined): void {
-    if (fd !== undefined) this.#addon?.closeDescriptor(fd);
-    this.#relays.get(session)?.destroy();
-    this.#relays.delete(session);
+  /** The shard has died: let go of what main still holds of its connections. */
+  abandon(slot: number): void {
+    for (const { fd } of this.#sessions.ofSlot(slot)) if (fd !== undefined) this.#addon?.closeDescriptor(fd);
+    for (const [number, relay] of this.#relays) {
+      if (relay.slot !== slot) continue;
+      relay.destroy();
+      this.#relays.delete(number);
+    }
   }
 
   #connected(socket: Socket): void {
@@ -161,10 +165,11 @@ export class Gate {
       session.fd = held;
       this.#shards.post(slot, { type: 'open', session: number, remote, fd: held });
     } else {
-      this.#shards.post(slot, { type: 'relay-open', session: number, remote });
+      const relay = ++this.#lastRelay;
+      this.#shards.post(slot, { type: 'relay-open', session: number, remote, relay });
       this.#relays.set(
-        number,
-        new Relay(held, number, (message, transfer) => this.#shards.post(slot, message, transfer)),
+        relay,
+        new Relay(held, relay, slot, (message, transfer) => this.#shards.post(slot, message, transfer)),
       );
     }
     return session;

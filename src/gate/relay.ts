@@ -13,19 +13,22 @@ import type { EndReason, MainToShard } from '../shard/messages.js';
 const CLOSE_GRACE_MS = 2_000;
 
 export class Relay {
+  readonly slot: number;
   readonly #socket: Socket;
-  readonly #session: number;
+  readonly #number: number;
   readonly #post: (message: MainToShard, transfer?: ArrayBuffer[]) => void;
   #underWayBytes = 0;
   #ended = false;
 
   constructor(
     socket: Socket,
-    session: number,
+    number: number,
+    slot: number,
     post: (message: MainToShard, transfer?: ArrayBuffer[]) => void,
   ) {
     this.#socket = socket;
-    this.#session = session;
+    this.#number = number;
+    this.slot = slot;
     this.#post = post;
     socket.on('data', (data: Buffer) => this.#read(data));
     socket.on('end', () => this.#end('node closed the connection'));
@@ -75,12 +78,12 @@ export class Relay {
     if (this.#underWayBytes >= LIMITS.relayWindowBytes) this.#socket.pause();
     // A read of a socket has memory of its own, so it can be moved instead of copied.
     const bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
-    this.#post({ type: 'relay-data', session: this.#session, data: bytes }, [data.buffer as ArrayBuffer]);
+    this.#post({ type: 'relay-data', relay: this.#number, data: bytes }, [data.buffer as ArrayBuffer]);
   }
 
   #end(reason: EndReason): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#post({ type: 'relay-end', session: this.#session, reason });
+    this.#post({ type: 'relay-end', relay: this.#number, reason });
   }
 }

@@ -37,10 +37,16 @@ export interface Orphan {
 export type MainToShard =
   /** Native mode: the shard now owns the descriptor. */
   | { readonly type: 'open'; readonly session: number; readonly remote: string; readonly fd: number }
-  /** Portable mode: main reads, and sends what it read. */
-  | { readonly type: 'relay-open'; readonly session: number; readonly remote: string }
-  | { readonly type: 'relay-data'; readonly session: number; readonly data: Uint8Array }
-  | { readonly type: 'relay-end'; readonly session: number; readonly reason: EndReason }
+  /** Portable mode: main reads, and sends what it read. A relay has a number of its own, given out once: with TLS the
+   *  last words come after the session is over, and its number may be another's by then. */
+  | {
+      readonly type: 'relay-open';
+      readonly session: number;
+      readonly remote: string;
+      readonly relay: number;
+    }
+  | { readonly type: 'relay-data'; readonly relay: number; readonly data: Uint8Array }
+  | { readonly type: 'relay-end'; readonly relay: number; readonly reason: EndReason }
   | {
       readonly type: 'accept';
       readonly session: number;
@@ -135,7 +141,8 @@ export type ShardToMain =
       readonly subject: string | undefined;
       readonly linesHeldBack: number;
     }
-  | { readonly type: 'relay-consumed'; readonly session: number; readonly bytes: number }
-  | { readonly type: 'relay-write'; readonly session: number; readonly data: string | Uint8Array }
-  | { readonly type: 'relay-close'; readonly session: number }
+  | { readonly type: 'relay-consumed'; readonly relay: number; readonly bytes: number }
+  | { readonly type: 'relay-write'; readonly relay: number; readonly data: string | Uint8Array }
+  /** Nothing more is said of this relay. */
+  | { readonly type: 'relay-close'; readonly relay: number }
   | { readonly type: 'drained' };

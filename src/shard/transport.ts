@@ -23,8 +23,8 @@ export interface TransportHandlers {
 
 /** What is asked, once, where TLS is configured. */
 export interface Greeting {
-  /** The node speaks TLS; `stream` begins with its first bytes. */
-  tls(stream: Duplex): void;
+  /** The node speaks TLS; `stream` begins with its first bytes. `endReason`: why it ended, where that is known. */
+  tls(stream: Duplex, endReason: () => EndReason | undefined): void;
   /** It does not: `length` bytes stand at the start of the read area. False: then it is not taken, and was told so. */
   plain(length: number): boolean;
 }
@@ -132,7 +132,7 @@ export class SocketTransport implements Transport {
     const socket = this.#socket;
     socket.pause();
     socket.unshift(Buffer.from(this.#readArea.subarray(0, length)));
-    greeting.tls(socket);
+    greeting.tls(socket, () => undefined);
     return false;
   }
 
@@ -145,7 +145,8 @@ export class SocketTransport implements Transport {
 
 export class RelayTransport implements Transport {
   readonly backlogBytes = 0;
-  readonly #session: number;
+  readonly #relay: number;
+  readonly #closed: () => void;
   readonly #port: MessagePort;
   readonly #readArea: Uint8Array;
   #handlers: TransportHandlers | undefined;
@@ -158,14 +159,17 @@ export class RelayTransport implements Transport {
   /** The node speaks TLS: everything goes here. */
   #stream: RelayStream | undefined;
 
+  /** `closed`: nothing of this relay is of interest any more. */
   constructor(
-    session: number,
+    relay: number,
     port: MessagePort,
     readArea: Uint8Array,
     handlers: TransportHandlers,
-    greeting: Greeting | undefined = undefined,
+    greeting: Greeting | undefined,
+    closed: () => void,
   ) {
-    this.#session = session;
+    this.#relay = relay;
+    this.#closed = closed;
     this.#port = port;
     this.#readArea = readArea;
     this.#handlers = handlers;
@@ -187,13 +191,8 @@ export class RelayTransport implements Transport {
     this.#pump();
   }
 
-  /** Why the connection ended, as far as main knows. */
-  get endReason(): EndReason | undefined {
-    return this.#ended;
-  }
-
   write(text: string): void {
-    this.#post({ type: 'relay-write', session: this.#session, data: text });
+    this.#post({ type: 'relay-write', relay: this.#relay, data: text });
   }
 
   pause(): void {
@@ -208,7 +207,12 @@ export class RelayTransport implements Transport {
   close(): void {
     this.#handlers = undefined;
     this.#waiting = [];
-    this.#post({ type: 'relay-close', session: this.#session });
+    this.#leave();
+  }
+
+  #leave(): void {
+    this.#closed();
+    this.#post({ type: 'relay-close', relay: this.#relay });
   }
 
   #post(message: ShardToMain): void {
@@ -218,13 +222,13 @@ export class RelayTransport implements Transport {
   #carry(greeting: Greeting): void {
     this.#greeting = undefined;
     this.#handlers = undefined;
-    const session = this.#session;
+    const relay = this.#relay;
     this.#stream = new RelayStream({
-      write: (data) => this.#post({ type: 'relay-write', session, data }),
-      consumed: (bytes) => this.#post({ type: 'relay-consumed', session, bytes }),
-      close: () => this.#post({ type: 'relay-close', session }),
+      write: (data) => this.#post({ type: 'relay-write', relay, data }),
+      consumed: (bytes) => this.#post({ type: 'relay-consumed', relay, bytes }),
+      close: () => this.#leave(),
     });
-    greeting.tls(this.#stream);
+    greeting.tls(this.#stream, () => this.#ended);
   }
 
   #pump(): void {
@@ -244,7 +248,7 @@ export class RelayTransport implements Transport {
         const greeting = this.#greeting;
         this.#greeting = undefined;
         if (greeting === undefined || greeting.plain(piece.length)) this.#handlers?.onData(piece.length);
-        this.#post({ type: 'relay-consumed', session: this.#session, bytes: piece.length });
+        this.#post({ type: 'relay-consumed', relay: this.#relay, bytes: piece.length });
       }
     }
     this.#pumping = false;

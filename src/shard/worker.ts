@@ -33,6 +33,7 @@ class Shard {
   readonly #start: ShardStart;
   readonly #context: ShardContext;
   readonly #sessions = new Map<number, Session>();
+  /** Portable mode, by the relay's own number. */
   readonly #relays = new Map<number, RelayTransport>();
   readonly #sweep: NodeJS.Timeout;
   /** Connections whose end has not been dealt with yet, in the order in which they ended. */
@@ -80,7 +81,6 @@ class Shard {
       },
       ended: (session) => {
         this.#sessions.delete(session.number);
-        this.#relays.delete(session.number);
         start.counters[SHARD.connections_open] = this.#sessions.size;
       },
     };
@@ -111,21 +111,22 @@ class Shard {
       case 'relay-open':
         this.#open(message.session, message.remote, (handlers, greeting) => {
           const relay = new RelayTransport(
-            message.session,
+            message.relay,
             this.#start.port,
             this.#context.buffer.readArea,
             handlers,
             greeting,
+            () => this.#relays.delete(message.relay),
           );
-          this.#relays.set(message.session, relay);
+          this.#relays.set(message.relay, relay);
           return relay;
         });
         break;
       case 'relay-data':
-        this.#relays.get(message.session)?.received(message.data);
+        this.#relays.get(message.relay)?.received(message.data);
         break;
       case 'relay-end':
-        this.#relays.get(message.session)?.finished(message.reason);
+        this.#relays.get(message.relay)?.finished(message.reason);
         break;
       case 'accept':
         this.#sessions.get(message.session)?.accepted(message.message, message.potTypes, message.totpKey);
@@ -182,11 +183,11 @@ class Shard {
   /** How a connection begins where TLS is configured. */
   #greeting(session: Session, tls: TlsTerms, handlers: TransportHandlers): Greeting {
     return {
-      tls: (stream) => {
+      tls: (stream, endReason) => {
         session.transport = new SecureTransport(stream, tls, this.#context.buffer.readArea, {
           onData: handlers.onData,
           // Where main relays, it knows better than the stream why that ended.
-          onEnd: (reason) => handlers.onEnd(this.#relays.get(session.number)?.endReason ?? reason),
+          onEnd: (reason) => handlers.onEnd(endReason() ?? reason),
           onSecure: (names) => session.secured(names),
           onFailed: (reason) => {
             this.#tlsFailed(session, reason, undefined);

@@ -123,7 +123,10 @@ export class Certificates {
     } catch (error) {
       if (!(error instanceof TlsFileError)) throw error;
       this.#unfitSinceMs ??= performance.now();
-      if (!asked && performance.now() - this.#unfitSinceMs < LIMITS.tlsSettleMs) return;
+      if (!asked && performance.now() - this.#unfitSinceMs < LIMITS.tlsSettleMs) {
+        this.#logger.debug({ reason: error.message }, 'certificate files are changing');
+        return;
+      }
       this.#unfitSinceMs = undefined;
       this.#knownStamp = stamp;
       this.#failedReloads++;
