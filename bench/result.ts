@@ -49,6 +49,13 @@ export interface ScenarioResult {
   /** `connections`. */
   readonly resident_before_bytes?: number;
   readonly bytes_per_connection?: number;
+  /** `list`: the answers, and the events' latency while nobody asks for lists and while somebody does. */
+  readonly list?: {
+    readonly answers: LatencySummary;
+    readonly bytes: number;
+    readonly quiet: LatencySummary;
+    readonly asked: LatencySummary;
+  };
   /** `scan`. */
   readonly scanners?: readonly {
     readonly name: string;

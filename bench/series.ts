@@ -6,6 +6,7 @@ import type { Request, ScenarioName } from './arguments.js';
 import { connectionsTitle, runConnections } from './connections.js';
 import { type IngestPlan, ingestTitle, runIngest } from './ingest.js';
 import { IDLE_TITLE, offeredTitle, runIdleLatency, runOfferedLatency } from './latency.js';
+import { listTitle, runList } from './list.js';
 import type { ScenarioResult } from './result.js';
 import { runScan, SCAN_TITLE } from './scan.js';
 import type { Context } from './settings.js';
@@ -17,8 +18,26 @@ export interface Run {
   readonly run: (context: Context) => Promise<ScenarioResult>;
 }
 
-const DEFAULTS = { few: 4, many: 1000, idleNodes: 10_000, rate: 100_000, settleMs: 2000, scanMs: 2000 };
-const QUICK = { few: 4, many: 50, idleNodes: 200, rate: 10_000, settleMs: 100, scanMs: 100 };
+const DEFAULTS = {
+  few: 4,
+  many: 1000,
+  idleNodes: 10_000,
+  rate: 100_000,
+  settleMs: 2000,
+  scanMs: 2000,
+  listEveryMs: 200,
+  listPhaseMs: 1000,
+};
+const QUICK = {
+  few: 4,
+  many: 50,
+  idleNodes: 200,
+  rate: 10_000,
+  settleMs: 100,
+  scanMs: 100,
+  listEveryMs: 20,
+  listPhaseMs: 100,
+};
 
 export function seriesOf(request: Request): Run[] {
   const sizes = request.quick ? QUICK : DEFAULTS;
@@ -29,6 +48,7 @@ const SERIES: Record<ScenarioName, (request: Request, sizes: typeof DEFAULTS) =>
   ingest: ingestSeries,
   latency: latencySeries,
   connections: connectionsSeries,
+  list: listSeries,
   scan: scanSeries,
 };
 
@@ -76,6 +96,23 @@ function connectionsSeries(request: Request, sizes: typeof DEFAULTS): Run[] {
       title: connectionsTitle(count),
       figure: (result) => result.bytes_per_connection ?? 0,
       run: (context) => runConnections({ connections: count, mode, settleMs: sizes.settleMs }, context),
+    },
+  ];
+}
+
+function listSeries(request: Request, sizes: typeof DEFAULTS): Run[] {
+  const plan = {
+    nodes: request.connections ?? sizes.idleNodes,
+    eventsPerSecond: request.rate ?? sizes.rate,
+    mode: request.mode ?? 'auto',
+    everyMs: sizes.listEveryMs,
+    phaseMs: sizes.listPhaseMs,
+  };
+  return [
+    {
+      title: listTitle(plan),
+      figure: (result) => result.list?.answers.p99_us ?? 0,
+      run: (context) => runList(plan, context),
     },
   ];
 }
