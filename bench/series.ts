@@ -6,6 +6,7 @@ import type { Request, ScenarioName } from './arguments.js';
 import { connectionsTitle, runConnections } from './connections.js';
 import { type IngestPlan, ingestTitle, runIngest } from './ingest.js';
 import { IDLE_TITLE, offeredTitle, runIdleLatency, runOfferedLatency } from './latency.js';
+import { listTitle, runList } from './list.js';
 import type { ScenarioResult } from './result.js';
 import { runScan, SCAN_TITLE } from './scan.js';
 import type { Context } from './settings.js';
@@ -26,8 +27,20 @@ const DEFAULTS = {
   rate: 100_000,
   settleMs: 2000,
   scanMs: 2000,
+  listEveryMs: 200,
+  listPhaseMs: 1000,
 };
-const QUICK = { few: 4, many: 50, idleNodes: 200, stormNodes: 300, rate: 10_000, settleMs: 100, scanMs: 100 };
+const QUICK = {
+  few: 4,
+  many: 50,
+  idleNodes: 200,
+  stormNodes: 300,
+  rate: 10_000,
+  settleMs: 100,
+  scanMs: 100,
+  listEveryMs: 20,
+  listPhaseMs: 100,
+};
 
 export function seriesOf(request: Request): Run[] {
   const sizes = request.quick ? QUICK : DEFAULTS;
@@ -39,6 +52,7 @@ const SERIES: Record<ScenarioName, (request: Request, sizes: typeof DEFAULTS) =>
   latency: latencySeries,
   connections: connectionsSeries,
   storm: stormSeries,
+  list: listSeries,
   scan: scanSeries,
 };
 
@@ -101,6 +115,23 @@ function stormSeries(request: Request, sizes: typeof DEFAULTS): Run[] {
       title: stormTitle(plan),
       figure: (result) => result.storm?.seconds ?? 0,
       run: (context) => runStorm(plan, context),
+    },
+  ];
+}
+
+function listSeries(request: Request, sizes: typeof DEFAULTS): Run[] {
+  const plan = {
+    nodes: request.connections ?? sizes.idleNodes,
+    eventsPerSecond: request.rate ?? sizes.rate,
+    mode: request.mode ?? 'auto',
+    everyMs: sizes.listEveryMs,
+    phaseMs: sizes.listPhaseMs,
+  };
+  return [
+    {
+      title: listTitle(plan),
+      figure: (result) => result.list?.answers.p99_us ?? 0,
+      run: (context) => runList(plan, context),
     },
   ];
 }

@@ -60,6 +60,8 @@ export async function runStorm(plan: StormPlan, context: Context): Promise<Scena
     {
       connections: SENDERS,
       // Of the nodes that left, some are not noticed before they are back.
+      tls: false,
+      shards: undefined,
       moreConnections: plan.nodes * 2,
       consumer: 'event',
       mode: plan.mode,

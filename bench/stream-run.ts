@@ -8,6 +8,7 @@
  * between the two edges of the window; without a consumer, what Core says it accepted.
  */
 import type { Address } from './address.js';
+import { nowMs } from './clock.js';
 import type { ConsumerCommand, ConsumerMessage, ConsumerSettings } from './consumer.js';
 import { type Core, type Mode, startCore } from './core-process.js';
 import { createGauges, type GaugeMemory, Gauges } from './gauges.js';
@@ -24,9 +25,9 @@ import type { VerifierSummary } from './verifier.js';
 /** What happens beside the events. */
 export interface Beside {
   /** Before any event is sent. */
-  prepare(target: Address): Promise<void>;
-  /** In the window, which lasts until this resolves. */
-  run(): Promise<void>;
+  prepare(target: Address, rest: string | undefined): Promise<void>;
+  /** In the window, which begins at `windowStartMs` of the bench's clock and lasts until this resolves. */
+  run(windowStartMs: number): Promise<void>;
   /** Every event has been verified: connections may be given up. */
   leave(): void;
   /** In any case, at last. */
@@ -39,6 +40,8 @@ export interface StreamPlan {
   readonly moreConnections?: number;
   readonly totp?: 'off' | 'optional';
   readonly beside?: Beside;
+  /** The window is cut into phases of this length, whose latencies are told apart: even ones and odd ones. */
+  readonly phaseMs?: number;
   readonly consumer: ConsumerKind;
   readonly mode: Mode;
   readonly tls: boolean;
@@ -58,6 +61,8 @@ export interface StreamOutcome {
   readonly eventsSent: number;
   readonly received: readonly VerifierSummary[];
   readonly latency: LatencySummary | undefined;
+  /** Of a window with phases: the even and the odd ones. */
+  readonly phases: readonly [LatencySummary, LatencySummary] | undefined;
   /** How late the bursts of a paced load left. Contained in `latency`. */
   readonly sendLag: LatencySummary | undefined;
   readonly log: LogCheck | undefined;
@@ -196,16 +201,21 @@ class StreamRun {
     if (plan.consumer === 'none') this.#acceptedBefore = await this.#accepted();
     else await this.#connectConsumers(plan.consumer);
     await this.#registerNodes();
-    await plan.beside?.prepare(this.#target.target);
+    await plan.beside?.prepare(this.#target.target, this.#target.rest);
 
     for (const load of this.#loads) load.send('start');
+    let startMs = nowMs();
     if (plan.pace) {
       const { atMs } = await this.#loads[0]!.receive('started', REGISTER_TIMEOUT_MS);
+      startMs = atMs;
       for (const consumer of this.#consumers) consumer.send({ type: 'started', atMs });
     }
     await this.#sleep(plan.warmupMs, 0, 'warm-up');
     const first = await this.#edge();
-    await Promise.all([this.#sleep(plan.durationMs, plan.warmupMs, 'measuring'), plan.beside?.run()]);
+    await Promise.all([
+      this.#sleep(plan.durationMs, plan.warmupMs, 'measuring'),
+      plan.beside?.run(startMs + plan.warmupMs),
+    ]);
     const last = await this.#edge();
 
     for (const load of this.#loads) load.send('stop');
@@ -240,6 +250,7 @@ class StreamRun {
       eventsSent,
       received: received.map(({ summary }) => summary),
       latency: received[0]?.latency,
+      phases: received[0]?.phases,
       sendLag: lag,
       log,
       coreCpu:
@@ -278,7 +289,11 @@ class StreamRun {
         gauges: this.#gaugeMemory,
         consumer,
         othersAllowed: this.#target.own === undefined,
-        latency: this.#plan.pace && { pace: this.#plan.pace, warmupMs: this.#plan.warmupMs },
+        latency: this.#plan.pace && {
+          pace: this.#plan.pace,
+          warmupMs: this.#plan.warmupMs,
+          phaseMs: this.#plan.phaseMs,
+        },
       };
       this.#consumers.push(
         new BenchThread(`consumer ${consumer}`, new URL('./consumer.js', import.meta.url), data),

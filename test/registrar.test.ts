@@ -59,11 +59,12 @@ class Run {
       doorkeeper: enrolment.doorkeeper,
       keeper: this.saver,
       logger: pino({ level: 'silent' }),
+      matchNodeName: false,
     });
   }
 
   connect(slot = 0): OpenSession {
-    return this.sessions.open(slot, '192.0.2.1:4000')!;
+    return this.sessions.open(slot, '192.0.2.1:4000', '192.0.2.1')!;
   }
 
   register(open: OpenSession, id: bigint, name: string, totpCode: string | null = null): void {
@@ -74,7 +75,13 @@ class Run {
       port: 1,
       nodeType: 'Full' as const,
     };
-    this.registrar.receive({ type: 'register', session: open.number, registration, totpCode });
+    this.registrar.receive({
+      type: 'register',
+      session: open.number,
+      registration,
+      totpCode,
+      certificateNames: undefined,
+    });
   }
 
   closed(open: OpenSession, reason: CloseReason = 'connection lost'): void {

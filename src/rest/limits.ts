@@ -24,9 +24,9 @@ export const REST_LIMITS = {
   preflightSeconds: 600,
   /** Tokens, and addresses, whose requests are counted; about 200 bytes each. */
   rateLimitedClients: 10_000,
-  /** Nodes turned into JSON, or characters of JSON made, before main's event loop gets its turn. */
+  /** Nodes turned into JSON, or bytes of JSON made, before main's event loop gets its turn. */
   listSliceNodes: 256,
-  listSliceChars: 256 * 1024,
+  listSliceBytes: 128 * 1024,
   /** Lists in the making at once: each holds one array of all nodes while its reader takes its time. */
   listsAtOnce: 16,
   /** A list that has not been read to its end by then is cut off. */

@@ -26,8 +26,13 @@ export interface OpenApiOptions {
 
 /** What is touched of the document once the library has made it. */
 interface OpenApiDocument {
-  tags: { readonly name: string }[];
+  tags: Tag[];
   readonly paths: Record<string, Record<string, Operation>>;
+}
+
+interface Tag {
+  readonly name: string;
+  readonly description: string;
 }
 
 interface Operation {
@@ -64,22 +69,40 @@ export async function makeOpenApi(routes: readonly RouteEntry[], options: OpenAp
   app.setValidatorCompiler(() => () => true);
   app.setSerializerCompiler(() => () => '');
   await app.register(swagger, { openapi: documentFrame(options), convertConstToEnum: false });
-  for (const { method, path, schema } of routes)
-    app.route({ method, url: path, schema: described(schema), handler: () => null });
+  for (const route of routes) {
+    const { method, path } = route;
+    app.route({ method, url: path, schema: described(route), handler: () => null });
+  }
   await app.ready();
   const document = app.swagger() as unknown as OpenApiDocument;
   await app.close();
   for (const route of routes)
     complete(document.paths[shownPath(route.path)]![route.method.toLowerCase()]!, route, options);
-  const used = new Set(routes.flatMap(({ schema }) => schema.tags ?? []));
-  document.tags = document.tags.filter(({ name }) => used.has(name));
+  document.tags = tagsOf(routes, document.tags);
   return JSON.stringify(document);
 }
 
+/** Those that routes bear, in the order of the list; one that is not in it comes behind, and explains itself. */
+function tagsOf(routes: readonly RouteEntry[], known: readonly Tag[]): Tag[] {
+  const used = new Set(routes.flatMap(({ schema }) => schema.tags ?? []));
+  const others = [...used].filter((name) => !known.some((tag) => tag.name === name));
+  return [
+    ...known.filter(({ name }) => used.has(name)),
+    ...others.map((name) => ({ name, description: name })),
+  ];
+}
+
+/** `getNodesIdCommands` for GET /api/v1/nodes/:id/commands; a route may have a better one. */
+function operationIdOf(method: string, path: string): string {
+  const words = path.replace(/^\/api\/v1/, '').split(/[^A-Za-z0-9]+/);
+  return method.toLowerCase() + words.map((word) => word.slice(0, 1).toUpperCase() + word.slice(1)).join('');
+}
+
 /** Every answer says what it is; by itself one that goes well is what the route is about. */
-function described(schema: FastifySchema): FastifySchema {
+function described({ method, path, schema }: RouteEntry): FastifySchema {
   const answers = Object.entries((schema.response ?? {}) as Record<string, Record<string, unknown>>);
   return {
+    operationId: operationIdOf(method, path),
     ...schema,
     response: Object.fromEntries(
       answers.map(([status, answer]) => [
@@ -103,8 +126,10 @@ function documentFrame({ version }: OpenApiOptions) {
     tags: [
       { name: 'nodes', description: 'nodes and their honeypots' },
       { name: 'commands', description: 'what nodes are told to do' },
+      { name: 'rollouts', description: 'what many nodes are told to do' },
       { name: 'enrolment', description: 'one-time codes of nodes' },
-      { name: 'access', description: 'tokens and the audit trail' },
+      { name: 'tokens', description: 'who may ask' },
+      { name: 'audit', description: 'who did what' },
       { name: 'operation', description: 'how Core is doing' },
       { name: 'documentation', description: 'this' },
       { name: 'debug', description: 'fault injection, only with server.debug' },

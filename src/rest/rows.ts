@@ -4,16 +4,9 @@
  * Owned by main. Pure.
  */
 import type { PotRecord } from '../registry/record.js';
+import { isoTime } from './iso-time.js';
 import type { HoneypotRowJson, NodeRowJson, PotJson } from './schemas.js';
 import type { NodeView } from './view.js';
-
-const LARGEST_TIME_MS = 8.64e15;
-
-/** ISO 8601 in UTC; null for a time that was never set or is not one. */
-export function isoTime(timeMs: number | null): string | null {
-  if (timeMs === null || !(timeMs > 0 && timeMs <= LARGEST_TIME_MS)) return null;
-  return new Date(timeMs).toISOString();
-}
 
 export function nodeRow(node: NodeView): NodeRowJson {
   return {

@@ -88,9 +88,6 @@ export const HoneypotRow = Type.Object({
   node_name: nodeName,
   ...potFields,
 });
-/** The same for serialising row by row: fastify asks for an index signature, which TypeBox types do not have. */
-export const NODE_ROW_SCHEMA: Record<string, unknown> = { ...NodeRow };
-export const HONEYPOT_ROW_SCHEMA: Record<string, unknown> = { ...HoneypotRow };
 
 export const NodeList = Type.Object({
   nodes: Type.Array(NodeRow, { description: 'in the order of their ids' }),

@@ -12,7 +12,7 @@ import { LIMITS } from '../../limits.js';
 import type { RestApp } from '../app.js';
 import { actorOf } from '../auth.js';
 import { RestError, type RestErrorCode } from '../errors.js';
-import { isoTime } from '../rows.js';
+import { isoTime } from '../iso-time.js';
 
 const TAGS = ['enrolment'];
 const PAGE = 100;

@@ -6,10 +6,13 @@ import { RestError } from '../errors.js';
 import { tagOf } from '../etag.js';
 import type { ListSender } from '../list.js';
 import { type PotTest, pageOf, potsOf, potTest, scopeTest } from '../node-selection.js';
+import { rowWriter } from '../row-writer.js';
 import { honeypotRow } from '../rows.js';
-import { HONEYPOT_ROW_SCHEMA, HoneypotList } from '../schemas.js';
+import { HoneypotList, HoneypotRow, type HoneypotRowJson } from '../schemas.js';
 import { HoneypotQuery } from '../schemas-lists.js';
 import type { CoreView } from '../view.js';
+
+const writeRow = rowWriter<HoneypotRowJson>(HoneypotRow);
 
 /** A honeypot and the node it runs on. */
 interface Placed {
@@ -42,7 +45,6 @@ export function honeypotRoutes(app: RestApp, view: CoreView, lists: ListSender):
       const { limit, after, node } = request.query;
       const inScope = scopeTest(request.principal);
       const shown = potTest(request.query);
-      const toJson = reply.compileSerializationSchema(HONEYPOT_ROW_SCHEMA);
       const cursor = cursorOf(after);
       const records = recordsOf(view, node, cursor).filter(
         (record) => record.pots.size > 0 && inScope(record),
@@ -50,10 +52,9 @@ export function honeypotRoutes(app: RestApp, view: CoreView, lists: ListSender):
       if (limit === undefined && cursor === undefined) {
         return lists.send(request, reply, records, {
           field: 'honeypots',
-          rows: (record) =>
-            potsOf(record, shown)
-              .map((pot) => toJson(honeypotRow(record, pot)))
-              .join(','),
+          rows(record, json) {
+            for (const pot of potsOf(record, shown)) writeRow(honeypotRow(record, pot), json);
+          },
           next: undefined,
           tag: tagOf(records, null),
         });
@@ -62,7 +63,7 @@ export function honeypotRoutes(app: RestApp, view: CoreView, lists: ListSender):
       const last = page.rows.at(-1);
       return lists.send(request, reply, page.rows, {
         field: 'honeypots',
-        rows: ({ record, pot }) => toJson(honeypotRow(record, pot)),
+        rows: ({ record, pot }, json) => writeRow(honeypotRow(record, pot), json),
         next: limit === undefined ? undefined : page.more && last !== undefined ? cursorText(last) : null,
         tag: tagOf(
           page.rows.map(({ record }) => record),

@@ -9,12 +9,14 @@ import { RestError } from '../errors.js';
 import { isKnown, sendNothing, tagOf } from '../etag.js';
 import type { ListSender } from '../list.js';
 import { nodeTest, pageOf, scopeTest } from '../node-selection.js';
+import { rowWriter } from '../row-writer.js';
 import { nodeRow, potRow } from '../rows.js';
-import { NODE_ROW_SCHEMA, NodeDetail, NodeList } from '../schemas.js';
+import { NodeDetail, NodeList, NodeRow, type NodeRowJson } from '../schemas.js';
 import { NodeIdParams, NodeQuery } from '../schemas-lists.js';
 import type { CoreView, NodeRemoval } from '../view.js';
 
 const TAGS = ['nodes'];
+const writeRow = rowWriter<NodeRowJson>(NodeRow);
 
 export function nodeRoutes(app: RestApp, view: CoreView, lists: ListSender): void {
   app.get(
@@ -35,11 +37,12 @@ export function nodeRoutes(app: RestApp, view: CoreView, lists: ListSender): voi
       const { limit, after } = request.query;
       const test = nodeTest(request.query, request.principal);
       const page = pageOf(view.nodes(cursorOf(after)), test, limit);
-      const toJson = reply.compileSerializationSchema(NODE_ROW_SCHEMA);
       return lists.send(request, reply, page.rows, {
         field: 'nodes',
         // Looked at again when its turn comes: it may have another status by then.
-        rows: (record) => (test(record) ? toJson(nodeRow(view.show(record))) : ''),
+        rows(record, json) {
+          if (test(record)) writeRow(nodeRow(view.show(record)), json);
+        },
         next: limit === undefined ? undefined : page.more ? String(page.rows.at(-1)!.id) : null,
         tag: tagOf(page.rows, { table: view.sessionTable }, [page.more ? 1 : 0]),
       });

@@ -1,6 +1,6 @@
 /** `GET /api/v1/stats`: how much, how fast, and what went wrong. */
 import type { RestApp } from '../app.js';
-import { isoTime } from '../rows.js';
+import { isoTime } from '../iso-time.js';
 import { StatsAnswer } from '../schemas-stats.js';
 import type { CoreView } from '../view.js';
 

@@ -11,7 +11,7 @@ import { type NewToken, TokenNotSaved, TokenTableFull } from '../../access/token
 import type { RestApp } from '../app.js';
 import { actorOf } from '../auth.js';
 import { RestError } from '../errors.js';
-import { isoTime } from '../rows.js';
+import { isoTime } from '../iso-time.js';
 
 /** What the routes ask for; `Access` is the real one. */
 export interface TokenDesk {
