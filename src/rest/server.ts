@@ -16,7 +16,7 @@ import { backendHost } from '../config/rules.js';
 import { EXIT, FatalError } from '../errors.js';
 import { LIMITS } from '../limits.js';
 import type { RestApp } from './app.js';
-import { guardAccess, type RouteAccess } from './auth.js';
+import { createAuthenticator, type RouteAccess, watchAccess } from './auth.js';
 import { answerBrokenHttp, COMMON_HEADERS, createErrorHandler, sendError } from './errors.js';
 import { REST_LIMITS } from './limits.js';
 import { ListSender } from './list.js';
@@ -78,7 +78,10 @@ export function createRestServer(options: RestServerOptions): RestServer {
     if (state === 'closing') setImmediate(() => app.server.closeIdleConnections());
   });
   const isLocal = (connection: object) => localConnections.has(connection);
-  const routes = guardAccess(app, { ...administration, isLocal });
+  const routes = watchAccess(app);
+  const authenticate = createAuthenticator({ ...administration, isLocal });
+  app.decorateRequest('principal');
+  app.addHook('onRequest', async (request, reply) => authenticate(request, reply));
   const addMethodGuards = guardMethods(app);
   addAdministration(app, administration);
   if (view !== undefined) {
