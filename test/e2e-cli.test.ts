@@ -94,8 +94,8 @@ test('the data directory is found as Core finds it: file, environment, flag; and
     ['from-flag', ['--storage.dir', 'from-flag'], { HONEYBEE_STORAGE_DIR: 'from-environment' }],
   ];
   for (const [dir, args, env] of cases) {
-    const looked = await cli(['token', 'list', ...args], { cwd: folder, env });
-    if (!existsSync(join(folder, dir))) {
+    if (dir === 'from-file') {
+      const looked = await cli(['token', 'list', ...args], { cwd: folder, env });
       assert.equal(looked.code, 69, looked.stderr);
       assert.match(looked.stderr, new RegExp(`no data directory .*${dir} \\(storage\\.dir\\)`));
     }
