@@ -6,6 +6,8 @@ import { qrCode } from '../src/cli/qr.js';
 
 const URI = 'otpauth://totp/HoneyBee:eu-west-1?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=HoneyBee';
 
+const ESCAPE = String.fromCharCode(27);
+
 /** Rows of modules, true for dark, as a terminal shows them: a line has an upper and a lower half. */
 function shown(lines: readonly string[]): boolean[][] {
   const rows: boolean[][] = [];
@@ -13,7 +15,7 @@ function shown(lines: readonly string[]): boolean[][] {
     const upper: boolean[] = [];
     const lower: boolean[] = [];
     let colours: [number, number] | undefined;
-    const parts = /\u001b\[(?:(\d+);(\d+)|0)m|(▀)/gy;
+    const parts = new RegExp(`${ESCAPE}\\[(?:(\\d+);(\\d+)|0)m|(▀)`, 'gy');
     let end = 0;
     for (const match of line.matchAll(parts)) {
       end += match[0].length;
