@@ -74,7 +74,19 @@ const MAY_IMPORT = {
     'telemetry',
     'tls',
   ],
-  cli: ['access', 'config', 'control', 'enrolment', 'errors', 'folders', 'limits', 'log', 'main', 'state', 'telemetry'],
+  cli: [
+    'access',
+    'config',
+    'control',
+    'enrolment',
+    'errors',
+    'folders',
+    'limits',
+    'log',
+    'main',
+    'state',
+    'telemetry',
+  ],
 };
 
 /** `src/log/format.ts` belongs to `log`, `src/main.ts` to `main`. */

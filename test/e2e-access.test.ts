@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parseToken } from '../src/access/token-text.js';
+import { LIMITS } from '../src/limits.js';
 import { cli } from './cli-run.js';
 import { CLI_FILE, CoreProcess, cleanEnvironment, temporaryFolder } from './core-process.js';
 import { ask, get, post } from './rest-client.js';
@@ -169,6 +170,25 @@ test('a data directory with a path too long for a socket has a control socket al
   assert.equal((await core.stop()).code, 0);
   const stopped = await cli(['token', 'create', '--name', 'x', '--role', 'read', ...args], { cwd: folder });
   assert.equal(stopped.code, 0, stopped.stderr);
+});
+
+test('an address that guesses is locked, and both the log and the audit trail say so, once', async (t) => {
+  const core = await CoreProcess.start(t);
+  const { backend_port: port } = core.ports;
+  const { token } = (await post(port, '/api/v1/tokens', ADMIN)).json;
+  const answers: number[] = [];
+  for (let n = 0; n < LIMITS.accessFailuresPerMinute + 3; n++)
+    answers.push((await get(port, '/api/v1/nodes', { token: 'hb_guess' })).status);
+  assert.deepEqual(answers.slice(-4), [401, 429, 429, 429]);
+  assert.equal((await get(port, '/api/v1/nodes', { token })).status, 429);
+  const line = await core.line('too many wrong tokens: the address is not listened to for a minute');
+  assert.equal(line.address, '127.0.0.1');
+  const { json } = await get(join(core.dataDir, 'control.sock'), '/api/v1/audit?action=access.lock');
+  assert.deepEqual(
+    json.entries.map(({ target, outcome }: Record<string, string>) => [target, outcome]),
+    [['127.0.0.1', 'refused']],
+  );
+  assert.equal((await core.stop()).code, 0);
 });
 
 test('a request for a name that strangers may have bound is refused while access is open', async (t) => {
