@@ -32,20 +32,22 @@ export class Control implements Administration {
   /** Throws a FatalError, with everything closed again. */
   static async open(config: Config, logger: Logger): Promise<Control> {
     const audit = openAudit(config.storage.dir, logger);
-    const state = await openStateStore(privateFolder(join(config.storage.dir, 'state')), {
-      onTrouble(trouble) {
-        if (trouble === null) logger.info('the state reaches the disk again');
-        else logger.error({ err: trouble }, 'the state does not reach the disk: changes wait');
-      },
-    });
-    const access = await Access.open(config, state, {
-      onLocked(address) {
-        logger.warn({ address }, 'too many wrong tokens: the address is not listened to for a minute');
-        const actor = { principal: STRANGER, from: address };
-        audit.record({ actor, action: 'access.lock', target: address, outcome: 'refused' });
-      },
-    });
-    return new Control(config, logger, state, access, audit);
+    let state: StateStore | undefined;
+    try {
+      state = await openState(config.storage.dir, logger);
+      const access = await Access.open(config, state, {
+        onLocked(address) {
+          logger.warn({ address }, 'too many wrong tokens: the address is not listened to for a minute');
+          const actor = { principal: STRANGER, from: address };
+          audit.record({ actor, action: 'access.lock', target: address, outcome: 'refused' });
+        },
+      });
+      return new Control(config, logger, state, access, audit);
+    } catch (error) {
+      await state?.close(Date.now());
+      await audit.close();
+      throw error;
+    }
   }
 
   private constructor(config: Config, logger: Logger, state: StateStore, access: Access, audit: AuditLog) {
@@ -91,6 +93,15 @@ export class Control implements Administration {
     await this.audit.close();
     await this.state.close(deadlineMs);
   }
+}
+
+function openState(dataDir: string, logger: Logger): Promise<StateStore> {
+  return openStateStore(privateFolder(join(dataDir, 'state')), {
+    onTrouble(trouble) {
+      if (trouble === null) logger.info('the state reaches the disk again');
+      else logger.error({ err: trouble }, 'the state does not reach the disk: changes wait');
+    },
+  });
 }
 
 /** LevelDB makes files that everybody may read, so nobody else gets into their folder. */
