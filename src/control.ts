@@ -38,20 +38,17 @@ export class Control implements Administration {
   /** Throws a FatalError, with everything closed again. */
   static async open(config: Config, logger: Logger): Promise<Control> {
     const audit = openAudit(config.storage.dir, logger);
-    const state = await openStateStore(privateFolder(join(config.storage.dir, 'state')), {
-      onTrouble(trouble) {
-        if (trouble === null) logger.info('the state reaches the disk again');
-        else logger.error({ err: trouble }, 'the state does not reach the disk: changes wait');
-      },
-    });
-    const access = await Access.open(config, state, {
-      onLocked(address) {
-        logger.warn({ address }, 'too many wrong tokens: the address is not listened to for a minute');
-        const actor = { principal: STRANGER, from: address };
-        audit.record({ actor, action: 'access.lock', target: address, outcome: 'refused' });
-      },
-    });
+    let state: StateStore | undefined;
+    let access: Access | undefined;
     try {
+      state = await openState(config.storage.dir, logger);
+      access = await Access.open(config, state, {
+        onLocked(address) {
+          logger.warn({ address }, 'too many wrong tokens: the address is not listened to for a minute');
+          const actor = { principal: STRANGER, from: address };
+          audit.record({ actor, action: 'access.lock', target: address, outcome: 'refused' });
+        },
+      });
       const { enrolments, damaged } = await openEnrolments(state, {
         env: process.env,
         keyFile: config.auth.key_file,
@@ -60,9 +57,9 @@ export class Control implements Administration {
       if (damaged > 0) logger.warn({ damaged }, 'enrolments that cannot be read count as revoked');
       return new Control(config, logger, { state, access, audit, enrolments });
     } catch (error) {
-      access.close();
+      access?.close();
+      await state?.close(Date.now());
       await audit.close();
-      await state.close(Date.now());
       throw error;
     }
   }
@@ -119,6 +116,15 @@ export class Control implements Administration {
     await this.audit.close();
     await this.state.close(deadlineMs);
   }
+}
+
+function openState(dataDir: string, logger: Logger): Promise<StateStore> {
+  return openStateStore(privateFolder(join(dataDir, 'state')), {
+    onTrouble(trouble) {
+      if (trouble === null) logger.info('the state reaches the disk again');
+      else logger.error({ err: trouble }, 'the state does not reach the disk: changes wait');
+    },
+  });
 }
 
 /** LevelDB makes files that everybody may read, so nobody else gets into their folder. */

@@ -131,6 +131,7 @@ test('allow_anonymous lets everybody read, stream and command, and nobody admini
     assert.equal(bench.roles(), 'command read stream');
     assert.equal(bench.roles(text), 'admin command read stream');
     assert.equal(bench.refusal('hb_wrong'), 'invalid');
+    assert.deepEqual(bench.changes, [], 'nobody loses what everybody has');
   }
 });
 

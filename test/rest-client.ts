@@ -9,17 +9,33 @@ export interface Answer {
   readonly json: any;
 }
 
-export function get(port: number, path: string): Promise<Answer> {
-  return ask(port, 'GET', path);
+/** A port of loopback, or the path of a socket. */
+export type Place = number | string;
+
+export interface Extra {
+  readonly token?: string;
+  /** Sent as JSON. */
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
-export function post(port: number, path: string): Promise<Answer> {
-  return ask(port, 'POST', path);
+export function get(place: Place, path: string, extra: Extra = {}): Promise<Answer> {
+  return ask(place, 'GET', path, extra);
 }
 
-function ask(port: number, method: string, path: string): Promise<Answer> {
+export function post(place: Place, path: string, extra: Extra = {}): Promise<Answer> {
+  return ask(place, 'POST', path, extra);
+}
+
+export function ask(place: Place, method: string, path: string, extra: Extra = {}): Promise<Answer> {
+  const where = typeof place === 'number' ? { host: '127.0.0.1', port: place } : { socketPath: place };
+  const headers = {
+    ...extra.headers,
+    ...(extra.token === undefined ? {} : { authorization: `Bearer ${extra.token}` }),
+    ...(extra.body === undefined ? {} : { 'content-type': 'application/json' }),
+  };
   const answer = new Promise<Answer>((resolve, reject) => {
-    const outgoing = request({ host: '127.0.0.1', port, method, path, agent: false }, (incoming) => {
+    const outgoing = request({ ...where, method, path, headers, agent: false }, (incoming) => {
       let text = '';
       incoming.setEncoding('utf8');
       incoming.on('data', (chunk: string) => {
@@ -37,7 +53,7 @@ function ask(port: number, method: string, path: string): Promise<Answer> {
       });
     });
     outgoing.on('error', reject);
-    outgoing.end();
+    outgoing.end(extra.body === undefined ? undefined : JSON.stringify(extra.body));
   });
   return within(`${method} ${path}`, answer);
 }

@@ -151,10 +151,10 @@ export class Access implements Gatekeeper {
 
   /** Throws {@link TokenTableFull}, {@link TokenNotSaved}. */
   async createToken(wanted: NewToken): Promise<{ readonly record: TokenRecord; readonly text: string }> {
-    const first = !this.#tokens.anyMade;
+    const wasOpen = !this.#tokens.anyMade && !this.#allowAnonymous;
     const made = await this.#tokens.create(wanted, this.#now());
     this.#active.set(made.record.id, made.record.expiresMs);
-    if (first) this.#tell({ kind: 'no-longer-open' });
+    if (wasOpen) this.#tell({ kind: 'no-longer-open' });
     return made;
   }
 

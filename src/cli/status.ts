@@ -1,5 +1,4 @@
 /** `honeybee-core status`: what a running Core reports over REST, on a screen. */
-import { request } from 'undici';
 import { printable } from '../config/values.js';
 import { EXIT, FatalError } from '../errors.js';
 import { type Answer, bodyOf, exitCodeOf, reasonOf } from './answer.js';
@@ -57,6 +56,8 @@ async function fetchStats({ url, tokenFile, ...config }: StatusArguments): Promi
 }
 
 async function fetchOver(url: string, token: string | undefined): Promise<Answer> {
+  // Loaded here: the control socket does not need it.
+  const { request } = await import('undici');
   try {
     const { statusCode, body } = await request(url, {
       headersTimeout: TIMEOUT_MS,

@@ -8,11 +8,11 @@
 import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
 import type { Gatekeeper, Refusal } from '../access/access.js';
 import type { AuditTrail } from '../access/audit.js';
-import { type Actor, type Permission, type Principal, permits } from '../access/principal.js';
+import { type Permission, type Principal, permits } from '../access/principal.js';
 import { LOCAL, STRANGER } from '../access/principals.js';
+import { actorOf } from './actor.js';
 import type { RestApp } from './app.js';
 import { RestError } from './errors.js';
-import type { Authenticate } from './hooks.js';
 
 const CHALLENGE = 'Bearer realm="honeybee-core"';
 
@@ -31,18 +31,31 @@ export interface RouteAccess {
   readonly scope: 'nodes' | 'counts' | undefined;
 }
 
-export interface Guard {
-  /** Complete once the app is ready. */
-  readonly routes: readonly RouteAccess[];
-  /** Sets `request.principal`, or throws a RestError. */
-  readonly authenticate: Authenticate;
+/** Sets `request.principal`, or throws a RestError; also for paths and methods that do not exist. */
+export type Authenticate = (request: FastifyRequest, reply: FastifyReply) => void;
+
+/** Runs before anything that a stranger must not learn from. */
+export function createAuthenticator(parts: GuardParts): Authenticate {
+  return (request, reply) => {
+    // Whoever may ask anything at all is told that there is nothing; a route without a word is nobody's.
+    const { access = request.is404 ? 'any' : 'admin', scope } = request.routeOptions.config ?? {};
+    if (access === 'public') {
+      request.principal = STRANGER;
+      return;
+    }
+    request.principal = identify(parts, request, reply);
+    if (!permits(request.principal, access)) throw forbidden(parts, request, reply, access);
+    if (access !== 'any' && !scopeAllows(request.principal, scope)) throw new RestError('OUT_OF_SCOPE');
+  };
 }
 
-/** Call it before any route is added. */
-export function guardAccess(app: RestApp, parts: GuardParts): Guard {
+/**
+ * Watches routes being added: one that does not say who may use it keeps Core from starting. Answers the list of them,
+ * complete once the app is ready.
+ */
+export function watchAccess(app: RestApp): readonly RouteAccess[] {
   const added: (RouteOptions & { path: string })[] = [];
   const routes: RouteAccess[] = [];
-  app.decorateRequest('principal');
   app.addHook('onRoute', (route) => {
     added.push(route);
   });
@@ -57,29 +70,7 @@ export function guardAccess(app: RestApp, parts: GuardParts): Guard {
       for (const name of [method].flat()) routes.push({ method: name, path, access, scope });
     }
   });
-  const authenticate: Authenticate = (request, reply) => {
-    // Whoever may ask anything at all is told that there is nothing; a route without a word is nobody's.
-    const { access = request.is404 ? 'any' : 'admin', scope } = request.routeOptions.config ?? {};
-    if (access === 'public') {
-      request.principal = STRANGER;
-      return;
-    }
-    request.principal = identify(parts, request, reply);
-    if (!permits(request.principal, access)) throw forbidden(parts, request, reply, access);
-    if (access !== 'any' && !scopeAllows(request.principal, scope)) throw new RestError('OUT_OF_SCOPE');
-  };
-  return { routes, authenticate };
-}
-
-/** For the audit trail, and for what is kept with a command. */
-export function actorOf(request: FastifyRequest): Actor {
-  return { principal: request.principal, from: whereFrom(request), requestId: request.id };
-}
-
-function whereFrom({ principal, socket }: FastifyRequest): string {
-  if (principal.kind === 'local') return 'local';
-  const { remoteAddress = 'unknown', remotePort } = socket;
-  return `${remoteAddress.includes(':') ? `[${remoteAddress}]` : remoteAddress}:${remotePort}`;
+  return routes;
 }
 
 function identify({ access, isLocal }: GuardParts, request: FastifyRequest, reply: FastifyReply): Principal {

@@ -22,7 +22,7 @@ import type { RestMetrics } from '../telemetry/rest-metrics.js';
 import { backendContextOptions } from '../tls/context.js';
 import type { TlsMaterial } from '../tls/material.js';
 import type { RestApp } from './app.js';
-import { guardAccess, type RouteAccess } from './auth.js';
+import { createAuthenticator, type RouteAccess, watchAccess } from './auth.js';
 import { answerBrokenHttp } from './broken-http.js';
 import { addHooks } from './hooks.js';
 import { REST_LIMITS } from './limits.js';
@@ -100,7 +100,9 @@ export function createRestServer(options: RestServerOptions): RestServer {
   const localConnections = new WeakSet<object>();
   const isLocal = (connection: object) => localConnections.has(connection);
   const app = createApp(logger, tls);
-  const { authenticate, routes } = guardAccess(app, { ...administration, isLocal });
+  app.decorateRequest('principal');
+  const routes = watchAccess(app);
+  const authenticate = createAuthenticator({ ...administration, isLocal });
   addHooks(app, {
     allowedOrigins: originsOf(config.auth.allowed_origins),
     requestsPerMinute: config.rest.requests_per_minute,

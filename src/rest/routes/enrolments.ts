@@ -9,8 +9,8 @@ import type { IssuedSecret } from '../../enrolment/enrolments.js';
 import { EnrolmentError, type EnrolmentErrorCode } from '../../enrolment/errors.js';
 import type { Enrolment } from '../../enrolment/record.js';
 import { LIMITS } from '../../limits.js';
+import { actorOf } from '../actor.js';
 import type { RestApp } from '../app.js';
-import { actorOf } from '../auth.js';
 import { RestError, type RestErrorCode } from '../errors.js';
 import { isoTime } from '../iso-time.js';
 

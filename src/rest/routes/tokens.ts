@@ -8,8 +8,8 @@ import { type Principal, ROLES, type Role } from '../../access/principal.js';
 import type { TokenRecord, TokenState } from '../../access/token-record.js';
 import { isTokenId } from '../../access/token-text.js';
 import { type NewToken, TokenNotSaved, TokenTableFull } from '../../access/tokens.js';
+import { actorOf } from '../actor.js';
 import type { RestApp } from '../app.js';
-import { actorOf } from '../auth.js';
 import { RestError } from '../errors.js';
 import { isoTime } from '../iso-time.js';
 
