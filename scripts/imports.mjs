@@ -60,6 +60,7 @@ const MAY_IMPORT = {
     'enrolment',
     'errors',
     'gate',
+    'limits',
     'log',
     'memory',
     'native',

@@ -2,17 +2,20 @@
  * Core as a whole: which threads there are, what connects them, and the order in which they start and stop. Runs on
  * the main thread.
  *
- *   start:  data directory -> aggregator (log, 9003) -> shards -> REST (9002) -> node port (9001)   -> "ready"
- *   stop:   node port -> shards drain -> aggregator writes the rest and says goodbye -> REST -> data directory
+ *   start:  data directory -> state -> aggregator (log, 9003) -> shards -> REST (9002) -> node port (9001)   -> "ready"
+ *   stop:   node port -> shards drain -> aggregator writes the rest and says goodbye -> REST -> state -> data directory
  */
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import { CommandCenter, type KeptCommands, readKeptCommands } from './commands/center.js';
+import { matchesPattern } from './commands/name-pattern.js';
 import type { Config } from './config/config.js';
 import { EXIT, FatalError } from './errors.js';
 import { Gate } from './gate/gate.js';
 import { Registrar } from './gate/registrar.js';
 import { Sessions } from './gate/sessions.js';
+import { LIMITS } from './limits.js';
 import { type DataDirectory, holdDataDirectory } from './log/data-directory.js';
 import { newestDeadLetters } from './log/dead-letter-reader.js';
 import { createAggregatorCounters } from './memory/counters.js';
@@ -23,6 +26,7 @@ import { createCoreView } from './rest/core-view.js';
 import { createRestServer, type RestServer } from './rest/server.js';
 import type { Health } from './rest/view.js';
 import type { ShardToMain } from './shard/messages.js';
+import { openStateStore, type StateStore } from './state/store.js';
 import { AggregatorThread } from './stream/aggregator-thread.js';
 import { ShardSupervisor } from './supervisor.js';
 import { Metrics } from './telemetry/metrics.js';
@@ -37,17 +41,27 @@ export interface Ports {
   readonly proxy_port: number;
 }
 
+/** What was on the disk when Core started, and its owners. */
+interface Kept {
+  readonly data: DataDirectory;
+  readonly state: StateStore;
+  readonly commands: KeptCommands;
+}
+
 export class Core {
   /** Resolves with the exit code when Core has ended, whoever ended it. */
   readonly ended: Promise<number>;
   readonly #config: Config;
   readonly #logger: Logger;
   readonly #data: DataDirectory;
+  readonly #state: StateStore;
+  readonly #commands: CommandCenter;
   readonly #aggregator: AggregatorThread;
   readonly #shards: ShardSupervisor;
   readonly #gate: Gate;
   readonly #rest: RestServer;
   readonly #clock: NodeJS.Timeout;
+  readonly #commandClock: NodeJS.Timeout;
   #health: Health = { status: 'starting', reason: 'not all ports listen yet' };
   #end!: (exitCode: number) => void;
   #stopping = false;
@@ -56,21 +70,30 @@ export class Core {
   static async start(config: Config, version: string, logger: Logger): Promise<Core> {
     const data = await holdDataDirectory(config.storage.dir);
     let core: Core | undefined;
+    let state: StateStore | undefined;
     try {
-      core = new Core(config, version, logger, data);
+      state = await openStateStore(join(config.storage.dir, 'state'), {
+        onTrouble: (trouble) => {
+          if (trouble === null) logger.info('the state is written again');
+          else logger.error({ err: trouble }, 'the state cannot be written: trying again');
+        },
+      });
+      core = new Core(config, version, logger, { data, state, commands: await readKeptCommands(state) });
       await core.#listen(version);
       return core;
     } catch (error) {
       if (core !== undefined) await core.#abort();
+      await state?.close(Date.now());
       data.release();
       throw error;
     }
   }
 
-  private constructor(config: Config, version: string, logger: Logger, data: DataDirectory) {
+  private constructor(config: Config, version: string, logger: Logger, kept: Kept) {
     this.#config = config;
     this.#logger = logger;
-    this.#data = data;
+    this.#data = kept.data;
+    this.#state = kept.state;
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
     });
@@ -99,13 +122,31 @@ export class Core {
         },
       },
     );
-    const registrar = new Registrar(registry, sessions, table, this.#shards, logger);
+    this.#commands = new CommandCenter(
+      {
+        store: kept.state,
+        nodes: registry,
+        audit: {
+          record: ({ actor, ...entry }) => logger.info({ ...entry, by: actor.principal.name }, 'audit'),
+        },
+        ttlMs: config.commands.ttl_seconds * SECOND_MS,
+        timeoutMs: config.commands.timeout_seconds * SECOND_MS,
+        nowMs: Date.now,
+        post: (slot, command) => this.#shards.post(slot, { type: 'command', ...command }),
+        matches: matchesPattern,
+      },
+      kept.commands,
+    );
+    if (this.#commands.unreadable > 0)
+      logger.warn({ entries: this.#commands.unreadable }, 'commands in the state cannot be read: left out');
+    const registrar = new Registrar(registry, sessions, table, this.#shards, logger, this.#commands);
     this.#gate = new Gate(config, mode, sessions, this.#shards, logger);
     const metrics = new Metrics({
       version,
       mode,
       stats: () => stats.snapshot(),
       nodes: () => registry.counts(),
+      commands: () => this.#commands.counts(),
       healthy: () => this.#health.status === 'ok',
     });
     const view = createCoreView({
@@ -120,6 +161,7 @@ export class Core {
     this.#rest = createRestServer({
       config,
       view,
+      commands: this.#commands,
       logger,
       ...(config.server.debug ? { debug: this.#faults() } : {}),
     });
@@ -128,6 +170,8 @@ export class Core {
       registrar.sweep();
     }, SECOND_MS);
     this.#clock.unref();
+    this.#commandClock = setInterval(() => this.#commands.tick(), LIMITS.commandTickMs);
+    this.#commandClock.unref();
   }
 
   /** Stops in order; `ended` resolves with the exit code. */
@@ -143,7 +187,7 @@ export class Core {
     await this.#shards.drain();
     clearTimeout(timer);
     const runsLeft = await this.#aggregator.finish(deadlineMs);
-    await this.#close();
+    await this.#close(deadlineMs);
     if (runsLeft > 0) {
       this.#logger.fatal({ runsLeft }, 'stopped before everything that was read could be written');
       this.#end(EXIT.ioError);
@@ -205,6 +249,9 @@ export class Core {
         this.#logger.warn({ shard: slot, ...entry }, 'frame refused');
         break;
       }
+      case 'command-sent':
+        this.#commands.sent(message.session, message.command);
+        break;
       case 'opened': {
         const session = sessions.get(message.session);
         if (session !== undefined) session.fd = undefined;
@@ -213,7 +260,7 @@ export class Core {
       case 'relay-consumed':
       case 'relay-write':
       case 'relay-close':
-        this.#gate.relay(message);
+        this.#gate.relay(message, (session, command) => this.#commands.sent(session, command));
         break;
       case 'ready':
       case 'drained':
@@ -253,9 +300,12 @@ export class Core {
     };
   }
 
-  async #close(): Promise<void> {
+  async #close(deadlineMs = Date.now() + SECOND_MS): Promise<void> {
     clearInterval(this.#clock);
+    clearInterval(this.#commandClock);
     await Promise.all([this.#shards.close(), this.#rest.close()]);
+    this.#commands.close();
+    await this.#state.close(Math.max(deadlineMs, Date.now() + SECOND_MS));
     this.#data.release();
   }
 
@@ -264,6 +314,8 @@ export class Core {
     this.#stopping = true;
     this.#gate.stop();
     clearInterval(this.#clock);
+    clearInterval(this.#commandClock);
+    this.#commands.close();
     await Promise.all([this.#shards.close(), this.#rest.close()]);
     await this.#aggregator.finish(Date.now());
   }

@@ -69,16 +69,22 @@ export class Gate {
     this.#server.close();
   }
 
-  /** What a shard says about a connection that main reads for it. */
-  relay(message: Extract<ShardToMain, { type: `relay-${string}` }>): void {
+  /** What a shard says about a connection that main reads for it. `commandSent` is told when a command has left. */
+  relay(
+    message: Extract<ShardToMain, { type: `relay-${string}` }>,
+    commandSent: (session: number, command: string) => void,
+  ): void {
     const relay = this.#relays.get(message.session);
     switch (message.type) {
       case 'relay-consumed':
         relay?.consumed(message.bytes);
         break;
-      case 'relay-write':
-        relay?.write(message.text);
+      case 'relay-write': {
+        const { session, text, command } = message;
+        if (command === null) relay?.write(text);
+        else relay?.writeCommand(text, () => commandSent(session, command));
         break;
+      }
       case 'relay-close':
         relay?.close();
         this.#relays.delete(message.session);

@@ -6,6 +6,7 @@
  * written, and the notice that a dead shard owes for it must have been given.
  */
 import type { Logger } from 'pino';
+import type { SessionListener } from '../commands/session-listener.js';
 import type { ErrorCode } from '../errors.js';
 import type { RingObserver } from '../memory/ring.js';
 import { SESSION, SESSION_STRIDE } from '../memory/session-table.js';
@@ -38,6 +39,7 @@ export class Registrar {
   readonly #table: Float64Array;
   readonly #shards: ShardDoor;
   readonly #logger: Logger;
+  readonly #listener: SessionListener;
   /** By the session that has to close first. */
   readonly #superseding = new Map<number, Waiting>();
   readonly #lastRuns = new Map<bigint, LastRun>();
@@ -50,12 +52,14 @@ export class Registrar {
     table: Float64Array,
     shards: ShardDoor,
     logger: Logger,
+    listener: SessionListener,
   ) {
     this.#registry = registry;
     this.#sessions = sessions;
     this.#table = table;
     this.#shards = shards;
     this.#logger = logger;
+    this.#listener = listener;
   }
 
   receive(message: Extract<ShardToMain, { type: 'register' | 'status' | 'pot' | 'closed' }>): void {
@@ -70,6 +74,7 @@ export class Registrar {
         break;
       case 'pot':
         this.#registry.pot(message.session, { ...message, nowMs: Date.now() });
+        this.#listener.potUpdated(message.session, message);
         break;
       case 'closed':
         this.#closed(message);
@@ -87,6 +92,7 @@ export class Registrar {
         this.#noticeOwed.set(record.id, slot);
       }
       this.#sessions.close(number);
+      this.#listener.closed(number, true);
       this.#goOn(number);
     }
     return orphans;
@@ -139,6 +145,13 @@ export class Registrar {
           potTypes,
         });
         this.#logger.info({ ...node, shard: open.slot, known: decision.takesOver }, 'node registered');
+        this.#listener.registered({
+          session,
+          slot: open.slot,
+          nodeId,
+          formerId: decision.formerId,
+          name: registration.nodeName,
+        });
         break;
       }
       case 'supersede': {
@@ -182,6 +195,7 @@ export class Registrar {
       this.#logger.info({ node: record.name, node_id: String(record.id), reason }, 'node disconnected');
     }
     this.#sessions.close(session);
+    this.#listener.closed(session, false);
     this.#goOn(session);
   }
 

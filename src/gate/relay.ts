@@ -8,6 +8,7 @@
 import type { Socket } from 'node:net';
 import { LIMITS } from '../limits.js';
 import type { EndReason, MainToShard } from '../shard/messages.js';
+import { WholeWrites } from '../shard/whole-writes.js';
 
 /** How long a node may take to read the last answer before its socket is destroyed. */
 const CLOSE_GRACE_MS = 2_000;
@@ -16,6 +17,7 @@ export class Relay {
   readonly #socket: Socket;
   readonly #session: number;
   readonly #post: (message: MainToShard, transfer?: ArrayBuffer[]) => void;
+  readonly #commands: WholeWrites;
   #underWayBytes = 0;
   #ended = false;
 
@@ -27,6 +29,7 @@ export class Relay {
     this.#socket = socket;
     this.#session = session;
     this.#post = post;
+    this.#commands = new WholeWrites(socket);
     socket.on('data', (data: Buffer) => this.#read(data));
     socket.on('end', () => this.#end('node closed the connection'));
     socket.on('error', () => this.#end('connection lost'));
@@ -44,16 +47,26 @@ export class Relay {
   write(text: string): void {
     if (!this.#socket.writable) return;
     this.#socket.write(text);
-    if (this.#socket.writableLength <= LIMITS.nodeWriteBufferBytes) return;
-    this.#end('does not read its answers');
-    this.#socket.destroy();
+    this.#endIfNotReading();
+  }
+
+  /** `sent` is called once the operating system has all of it; never after the relay was closed. */
+  writeCommand(text: string, sent: () => void): void {
+    if (this.#ended) return;
+    this.#commands.write(text, sent);
+    this.#endIfNotReading();
   }
 
   /** The shard is done with the connection: what was written goes out, then it is closed. */
   close(): void {
     this.#ended = true;
+    this.#commands.stop();
     const socket = this.#socket;
     if (socket.destroyed) return;
+    if (this.#commands.isTorn) {
+      socket.destroy();
+      return;
+    }
     socket.removeAllListeners('data');
     socket.on('data', () => {});
     socket.resume();
@@ -66,6 +79,7 @@ export class Relay {
 
   destroy(): void {
     this.#ended = true;
+    this.#commands.stop();
     this.#socket.destroy();
   }
 
@@ -76,6 +90,12 @@ export class Relay {
     // A read of a socket has memory of its own, so it can be moved instead of copied.
     const bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
     this.#post({ type: 'relay-data', session: this.#session, data: bytes }, [data.buffer as ArrayBuffer]);
+  }
+
+  #endIfNotReading(): void {
+    if (this.#socket.writableLength + this.#commands.waitingLength <= LIMITS.nodeWriteBufferBytes) return;
+    this.#end('does not read its answers');
+    this.#socket.destroy();
   }
 
   #end(reason: EndReason): void {

@@ -9,6 +9,8 @@ import type { AddressInfo } from 'node:net';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify from 'fastify';
 import type { Logger } from 'pino';
+import { type Principal, ROLES } from '../access/principal.js';
+import type { CommandService } from '../commands/service.js';
 import type { Config } from '../config/config.js';
 import { EXIT, FatalError } from '../errors.js';
 import { LIMITS } from '../limits.js';
@@ -17,6 +19,7 @@ import { answerBrokenHttp, COMMON_HEADERS, createErrorHandler, sendError } from 
 import { REST_LIMITS } from './limits.js';
 import { ListSender } from './list.js';
 import { guardMethods } from './methods.js';
+import { commandRoutes } from './routes/commands.js';
 import { deadLetterRoutes } from './routes/dead-letters.js';
 import { debugRoutes, type Faults } from './routes/debug.js';
 import { healthRoute } from './routes/health.js';
@@ -24,12 +27,14 @@ import { honeypotRoutes } from './routes/honeypots.js';
 import { indexRoute } from './routes/index-route.js';
 import { metricsRoute } from './routes/metrics.js';
 import { nodeRoutes } from './routes/nodes.js';
+import { rolloutRoutes } from './routes/rollouts.js';
 import { statsRoute } from './routes/stats.js';
 import type { CoreView } from './view.js';
 
 export interface RestServerOptions {
   readonly config: { readonly server: Pick<Config['server'], 'host' | 'backend_port'> };
   readonly view: CoreView;
+  readonly commands?: CommandService;
   readonly logger: Logger;
   /** Opens the fault-injection routes. */
   readonly debug?: Faults;
@@ -42,9 +47,19 @@ export interface RestServer {
   close(): Promise<void>;
 }
 
+/** Access is open: nobody is asked who they are. */
+const EVERYBODY: Principal = {
+  kind: 'anonymous',
+  tokenId: null,
+  name: 'anonymous',
+  roles: new Set(ROLES),
+  scope: { nodes: null, eventTypes: null },
+  expiresMs: null,
+};
+
 type State = 'new' | 'listening' | 'closing';
 
-export function createRestServer({ config, view, logger, debug }: RestServerOptions): RestServer {
+export function createRestServer({ config, view, commands, logger, debug }: RestServerOptions): RestServer {
   let state: State = 'new';
   let closed: Promise<void> | null = null;
   const app = createApp(logger);
@@ -56,6 +71,10 @@ export function createRestServer({ config, view, logger, debug }: RestServerOpti
   });
   const addMethodGuards = guardMethods(app);
   addRoutes(app, view);
+  if (commands !== undefined) {
+    commandRoutes(app, view, commands);
+    rolloutRoutes(app, commands);
+  }
   if (debug !== undefined) debugRoutes(app, view, debug);
   addMethodGuards();
 
@@ -110,7 +129,8 @@ function createApp(logger: Logger): RestApp {
     },
   }).withTypeProvider<TypeBoxTypeProvider>();
   app.server.maxConnections = REST_LIMITS.connections;
-  app.addHook('onRequest', async (_request, reply) => {
+  app.addHook('onRequest', async (request, reply) => {
+    request.principal = EVERYBODY;
     reply.headers(COMMON_HEADERS);
   });
   app.setErrorHandler(createErrorHandler(logger));

@@ -16,6 +16,7 @@ import { SESSION, SESSION_STRIDE } from '../memory/session-table.js';
 import { type Scanner, STOP } from '../native/scanner.js';
 import { FIELD, MESSAGE, VALUE } from '../protocol/fields.js';
 import { type FrameReader, KIND, type Kind } from '../protocol/frame-reader.js';
+import { nodeCommand } from '../protocol/node-command.js';
 import { type NodeRegistration, readNodeRegistration } from '../protocol/node-registration.js';
 import type { NodeStatus } from '../protocol/node-status-update.js';
 import { errorReply, nodeDisconnected, nodeRegistered, registrationAck } from '../protocol/outbound.js';
@@ -24,7 +25,7 @@ import { documentLegacy, type PotStatus } from '../protocol/pot-status-update.js
 import { isForeign, objectEnds } from './bytes.js';
 import { ErrorReplies } from './error-replies.js';
 import { Framer, type FrameSink, type ShardBuffer } from './framer.js';
-import type { CloseReason, EndReason, ShardToMain } from './messages.js';
+import type { CloseReason, EndReason, MainToShard, ShardToMain } from './messages.js';
 import type { ShardOutput } from './output.js';
 import type { Transport } from './transport.js';
 
@@ -50,6 +51,8 @@ export interface ShardContext {
   /** The session is over: forget it. */
   ended(session: Session): void;
 }
+
+type OutgoingCommand = Extract<MainToShard, { type: 'command' }>;
 
 type State = 'unregistered' | 'deciding' | 'registered' | 'closed';
 
@@ -77,6 +80,12 @@ export class Session implements FrameSink {
   readonly #potTypes = new Map<string, string>();
   #refusedUnregistered = 0;
   readonly #replies = new ErrorReplies();
+  /** The node spells unit values as bare strings, and understands no other spelling of them. */
+  #bareStrings = false;
+  /** It was told to do something, so what it says about its pots may be an answer. */
+  #commanded = false;
+  /** Came before the acceptance; main has few on their way at once. */
+  #early: OutgoingCommand[] = [];
 
   constructor(number: number, remote: string, context: ShardContext) {
     this.number = number;
@@ -142,10 +151,22 @@ export class Session implements FrameSink {
     this.#restOfLine = undefined;
     if (rest !== undefined) this.line(rest, 0, rest.length);
     this.#framer.resume();
+    // Behind what was pipelined: it may have shown how the node spells things.
+    for (const command of this.#early.splice(0)) this.command(command);
     // The frames that were held may have ended the session.
     if (this.state !== 'registered') return;
     if (this.#peerEnded !== undefined) this.#finish(this.#peerEnded);
     else this.transport.resume();
+  }
+
+  /** Tells the node what to do. On a session that is over nothing happens: `closed` is on its way to main. */
+  command(command: OutgoingCommand): void {
+    if (this.#state === 'deciding') this.#early.push(command);
+    if (this.#state !== 'registered') return;
+    this.#commanded = true;
+    const body = this.#bareStrings && command.unit !== null ? JSON.stringify(command.unit) : command.json;
+    this.transport.writeCommand(command.command, nodeCommand(this.#registration!.nodeId, body));
+    this.#closeIfNotReading();
   }
 
   refused(code: ErrorCode, message: string): void {
@@ -280,6 +301,7 @@ export class Session implements FrameSink {
         return this.#potStatusUpdate();
       case KIND.nodeEvent:
         counters[SHARD.node_events]!++;
+        if (reader.bareString) this.#bareStrings = true;
         return this.#pass();
       case KIND.nodeDrop:
         counters[SHARD.node_drops]!++;
@@ -347,7 +369,9 @@ export class Session implements FrameSink {
       potId,
       potType,
       status,
-      message: message?.slice(0, LIMITS.potFieldLength) ?? null,
+      // One more than main keeps, so that it knows that there was more.
+      message:
+        message?.slice(0, this.#commanded ? LIMITS.commandResultLength + 1 : LIMITS.potFieldLength) ?? null,
     });
   }
 
@@ -442,6 +466,10 @@ export class Session implements FrameSink {
 
   #write(text: string): void {
     this.transport.write(text);
+    this.#closeIfNotReading();
+  }
+
+  #closeIfNotReading(): void {
     if (this.transport.backlogBytes > LIMITS.nodeWriteBufferBytes) this.close('does not read its answers');
   }
 

@@ -8,16 +8,21 @@ import { Socket } from 'node:net';
 import type { MessagePort } from 'node:worker_threads';
 import { LIMITS } from '../limits.js';
 import type { EndReason, ShardToMain } from './messages.js';
+import { WholeWrites } from './whole-writes.js';
 
 export interface TransportHandlers {
   /** `length` bytes stand at the start of the read area. */
   onData(length: number): void;
+  /** The operating system has all of the command. */
+  onCommandSent(command: string): void;
   /** Nothing more will come. */
   onEnd(reason: EndReason): void;
 }
 
 export interface Transport {
   write(text: string): void;
+  /** Writes a command, and says when it is sent: once closed it never is. */
+  writeCommand(command: string, text: string): void;
   /** Bytes written that the node has not taken. */
   readonly backlogBytes: number;
   pause(): void;
@@ -31,6 +36,7 @@ const CLOSE_GRACE_MS = 2_000;
 
 export class SocketTransport implements Transport {
   readonly #socket: Socket;
+  readonly #commands: WholeWrites;
   #handlers: TransportHandlers | undefined;
 
   /** `readArea` is shared by all sockets of the shard: one thread, one read at a time. */
@@ -49,6 +55,7 @@ export class SocketTransport implements Transport {
         },
       },
     } as ConstructorParameters<typeof Socket>[0]);
+    this.#commands = new WholeWrites(this.#socket);
     this.#socket.setNoDelay(true);
     this.#socket.on('end', () => this.#ended('node closed the connection'));
     this.#socket.on('error', () => this.#ended('connection lost'));
@@ -57,11 +64,15 @@ export class SocketTransport implements Transport {
   }
 
   get backlogBytes(): number {
-    return this.#socket.writableLength;
+    return this.#socket.writableLength + this.#commands.waitingLength;
   }
 
   write(text: string): void {
     if (!this.#socket.destroyed && this.#socket.writable) this.#socket.write(text);
+  }
+
+  writeCommand(command: string, text: string): void {
+    this.#commands.write(text, () => this.#handlers?.onCommandSent(command));
   }
 
   pause(): void {
@@ -74,8 +85,14 @@ export class SocketTransport implements Transport {
 
   close(): void {
     this.#handlers = undefined;
+    this.#commands.stop();
     const socket = this.#socket;
     if (socket.destroyed) return;
+    // Main is about to send the command on another connection: what is left of it must not leave on this one.
+    if (this.#commands.isTorn) {
+      socket.destroy();
+      return;
+    }
     // A close with unread bytes in the kernel resets the connection, and the reset overtakes the last answer; so
     // what still comes is read and dropped until the node has closed its side too.
     socket.resume();
@@ -125,7 +142,12 @@ export class RelayTransport implements Transport {
   }
 
   write(text: string): void {
-    this.#post({ type: 'relay-write', session: this.#session, text });
+    this.#post({ type: 'relay-write', session: this.#session, text, command: null });
+  }
+
+  /** Main has the socket, and tells itself when the command is sent. */
+  writeCommand(command: string, text: string): void {
+    this.#post({ type: 'relay-write', session: this.#session, text, command });
   }
 
   pause(): void {

@@ -121,6 +121,9 @@ class Shard {
       case 'refuse':
         this.#sessions.get(message.session)?.refused(message.code, message.message);
         break;
+      case 'command':
+        this.#sessions.get(message.session)?.command(message);
+        break;
       case 'close':
         this.#closeSoon(message.session, message.reason);
         break;
@@ -155,6 +158,7 @@ class Shard {
     counters[SHARD.connections_open] = this.#sessions.size;
     session.transport = connect({
       onData: (length) => this.#guard(() => session.onData(length)),
+      onCommandSent: (command) => this.#context.post({ type: 'command-sent', session: number, command }),
       onEnd: (reason) => this.#guard(() => session.onEnd(reason)),
     });
   }
