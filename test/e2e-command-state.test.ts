@@ -54,15 +54,15 @@ test('killed in a stream of commands: everything that was answered is there, and
   }
   for (const id of answered) assert.ok(kept.has(id), `${id} was promised`);
   const last = await CommandedNode.register(core, { id: 5n, name: 'n' });
-  // Whatever was not sent before is sent now.
-  await poll('all were sent', async () => {
-    for (const command of last.commands.all.splice(0)) {
-      received.push(command);
-      await last.says(JSON.parse(command).GetPotStatus, 'Running');
-    }
-    return (await newest(core, '&state=queued')).length === 0 ? true : undefined;
+  // Whatever was not sent before is sent now, once those that wait for an answer since before the crash have got it.
+  await poll('all are done', async () => {
+    const waiting = [...(await newest(core, '&state=sent')), ...(await newest(core, '&state=queued'))];
+    for (const { command } of waiting) await last.says(command.GetPotStatus, 'Running');
+    return waiting.length === 0 ? true : undefined;
   });
   received.push(...last.commands.all);
+  const counts = (await get(core.ports.backend_port, '/metrics')).text;
+  assert.match(counts, /honeybee_commands\{state="queued"\} 0\n/);
   assert.equal(new Set(received).size, received.length, 'no command came twice');
   await core.stop();
 });

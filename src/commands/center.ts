@@ -556,6 +556,7 @@ async function inTime(durable: Promise<unknown> | null): Promise<void> {
         ),
       LIMITS.commandDurableMs,
     );
+    timer.unref();
   });
   try {
     await Promise.race([durable, late]);
