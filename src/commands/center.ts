@@ -269,8 +269,9 @@ export class CommandCenter implements SessionListener {
     return this.#rollouts.list();
   }
 
-  /** Calls off a command that has not left. Throws a CommandError where it has, or where there is none. */
-  cancel(id: string, actor: Actor): CommandRecord {
+  /** Calls off a command that has not left; resolves when that is durable. Throws a CommandError where it has left, or
+   *  where there is none. */
+  async cancel(id: string, actor: Actor): Promise<CommandRecord> {
     const record = this.command(id);
     if (!this.inScope(actor.principal, record.nodeName)) throw unknownCommand();
     const refusal = cancelRefusal(record);
@@ -278,21 +279,26 @@ export class CommandCenter implements SessionListener {
     const audited = { actor, action: 'command.cancel', target: id, detail };
     this.#parts.audit.record({ ...audited, outcome: refusal === undefined ? 'done' : 'refused' });
     if (refusal !== undefined) throw new CommandError('CONFLICT', refusal);
-    this.#cancel(record, `cancelled by ${actor.principal.name}`);
+    const durable = this.#cancel(record, `cancelled by ${actor.principal.name}`);
     this.#settle();
+    if (durable === undefined) throw stateUnavailable();
+    await inTime(durable);
     return record;
   }
 
-  /** Calls off everything of a rollout that has not left. Throws a CommandError where it is over already. */
-  cancelRollout(id: string, actor: Actor): Rollout {
+  /** Calls off everything of a rollout that has not left; resolves when that is durable. Throws a CommandError where it
+   *  is over already. */
+  async cancelRollout(id: string, actor: Actor): Promise<Rollout> {
     const rollout = this.rollout(id);
     if (!this.maySee(actor.principal, rollout)) throw unknownRollout();
     const audited = { actor, action: 'rollout.cancel', target: id };
     const refused = rollout.state !== 'running';
     this.#parts.audit.record({ ...audited, outcome: refused ? 'refused' : 'done' });
     if (refused) throw new CommandError('CONFLICT', `this rollout is ${rollout.state} already`);
-    this.#rollouts.cancel(rollout, `cancelled by ${actor.principal.name}`);
+    const durable = this.#rollouts.cancel(rollout, `cancelled by ${actor.principal.name}`);
     this.#settle();
+    if (durable === undefined) throw stateUnavailable();
+    await inTime(durable);
     return rollout;
   }
 
@@ -407,8 +413,8 @@ export class CommandCenter implements SessionListener {
     const nowMs = this.#parts.nowMs();
     this.#table.move(record, 'release', nowMs);
     if (this.#delivery.liveCountOf(record.nodeName, record.nodeId) >= LIMITS.commandsLivePerNode)
-      return this.#cancel(record, `${LIMITS.commandsLivePerNode} commands wait for this node already`);
-    this.#enqueue(record);
+      this.#cancel(record, `${LIMITS.commandsLivePerNode} commands wait for this node already`);
+    else this.#enqueue(record);
   }
 
   #enqueue(record: CommandRecord): void {
@@ -418,8 +424,9 @@ export class CommandCenter implements SessionListener {
     this.#delivery.enqueue(record, connection);
   }
 
-  #cancel(record: CommandRecord, reason: string): void {
-    this.#table.move(record, 'cancel', this.#parts.nowMs(), { error: { code: 'COMMAND_CANCELLED', reason } });
+  #cancel(record: CommandRecord, reason: string): Promise<void> | undefined {
+    const error = { code: 'COMMAND_CANCELLED', reason } as const;
+    return this.#table.move(record, 'cancel', this.#parts.nowMs(), { error });
   }
 
   /** Everything that became possible by what just happened. */

@@ -105,8 +105,9 @@ export class Rollouts {
     return this.#remove(rollout);
   }
 
-  cancel(rollout: Rollout, reason: string): void {
-    this.#end(rollout, 'cancelled', reason);
+  /** Resolves when it is durable; undefined where that is not known. */
+  cancel(rollout: Rollout, reason: string): Promise<void> | undefined {
+    return this.#end(rollout, 'cancelled', reason);
   }
 
   /** Does what is due, up to a slice. True when there is more to do. */
@@ -151,11 +152,11 @@ export class Rollouts {
     return cancelled;
   }
 
-  #end(rollout: Rollout, state: RolloutState, reason: string): void {
+  #end(rollout: Rollout, state: RolloutState, reason: string): Promise<void> | undefined {
     rollout.state = state;
     rollout.reason = reason;
     this.#unsettled.add(rollout);
-    this.#writer.write([progressPut(rollout)]);
+    return this.#writer.write([progressPut(rollout)]);
   }
 
   #forget(rollout: Rollout): void {
