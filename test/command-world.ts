@@ -194,8 +194,8 @@ export class World {
       .submit(record.id, {
         command,
         actor: ACTOR,
-        ttlMs: this.#random.pick([1_000, 20_000, 60_000]),
-        timeoutMs: this.#random.pick([2_000, 30_000]),
+        ttlMs: this.#random.pick([1_000, 20_000, 3_600_000]),
+        timeoutMs: this.#random.pick([2_000, 30_000, 3_600_000]),
         idempotencyKey: key,
       })
       .then((made) => this.promised.add(made.id))

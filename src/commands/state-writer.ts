@@ -1,10 +1,15 @@
 /**
  * Writes to the state without waiting, and loses nothing when the state takes no more: what was refused is remembered,
- * the last value of each key, and written when there is room again.
+ * the last value of each key, and written before anything that came later.
+ *
+ *   write --> [refused: key -> last value] --> state          what was written together stays together
  *
  * Owned by main. What is remembered is bounded by the number of keys: those of the commands and rollouts there are.
  */
-import { StateBacklogFull, type StateChange, type StateStore } from '../state/store.js';
+import { type StateChange, StateBacklogFull, type StateStore } from '../state/store.js';
+
+/** Changes that are tried again in one write; more would never fit the backlog of the state. */
+const CHANGES_AT_ONCE = 16_384;
 
 export class StateWriter {
   readonly #store: StateStore;
@@ -16,31 +21,32 @@ export class StateWriter {
 
   /** Resolves when the changes are durable; undefined where the state takes no more, and nothing was taken. */
   tryWrite(changes: readonly StateChange[]): Promise<void> | undefined {
-    try {
-      const durable = this.#store.write(changes);
-      // Older values of these keys must not be written over them.
-      if (this.#refused.size > 0) for (const change of changes) this.#refused.delete(keyOf(change));
-      return durable;
-    } catch (error) {
-      if (error instanceof StateBacklogFull) return undefined;
-      throw error;
-    }
+    return this.#refused.size > 0 ? undefined : this.#attempt(changes);
   }
 
   /** Writes now or later. Resolves when durable, where it is written now. */
   write(changes: readonly StateChange[]): Promise<void> | undefined {
     const durable = this.tryWrite(changes);
-    if (durable === undefined) for (const change of changes) this.#refused.set(keyOf(change), change);
+    if (durable === undefined)
+      for (const change of changes) this.#refused.set(`${change.section}/${change.key}`, change);
     return durable;
   }
 
-  /** Tries again what was refused. */
+  /** Tries again what was refused; to be called now and then. */
   retry(): void {
-    if (this.#refused.size === 0) return;
-    for (const change of [...this.#refused.values()]) if (this.tryWrite([change]) === undefined) return;
+    while (this.#refused.size > 0) {
+      const again = [...this.#refused].slice(0, CHANGES_AT_ONCE);
+      if (this.#attempt(again.map(([, change]) => change)) === undefined) return;
+      for (const [key] of again) this.#refused.delete(key);
+    }
   }
-}
 
-function keyOf({ section, key }: StateChange): string {
-  return `${section}/${key}`;
+  #attempt(changes: readonly StateChange[]): Promise<void> | undefined {
+    try {
+      return this.#store.write(changes);
+    } catch (error) {
+      if (error instanceof StateBacklogFull) return undefined;
+      throw error;
+    }
+  }
 }

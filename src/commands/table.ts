@@ -191,7 +191,7 @@ export class CommandTable {
   /** Writes what was touched, and lets the oldest go. */
   sweep(nowMs: number): void {
     this.#writer.retry();
-    for (const record of this.#touched) this.#writer.write([putOf(record)]);
+    if (this.#touched.size > 0) this.#writer.write([...this.#touched].map(putOf));
     this.#touched.clear();
     for (;;) {
       const gone = this.#archive.evict(nowMs);
