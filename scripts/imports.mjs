@@ -65,6 +65,7 @@ const MAY_IMPORT = {
     'enrolment',
     'errors',
     'gate',
+    'limits',
     'log',
     'memory',
     'native',

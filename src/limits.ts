@@ -156,6 +156,39 @@ export const LIMITS = {
   registrySaveSlice: 250,
   /** Within this time the totals of every connected node are written once. A crash loses at most so much of them. */
   registryTotalsIntervalMs: 60_000,
+  /** A command as JSON: nodes are told to keep frames under 64 KiB, and are owed the same. */
+  commandBytes: 60 * KiB,
+  /** Commands that have not ended, of all nodes and of one, and the bytes of the former. Above it new ones are refused. */
+  commandsLive: 100_000,
+  commandsLivePerNode: 1_000,
+  commandsLiveBytes: 64 * MiB,
+  /** Commands a node works on at once; the rest stays queued here, where it can still be cancelled. */
+  commandsInFlightPerNode: 16,
+  /** Commands that have ended: kept up to this count, size and age, the oldest give way. */
+  commandsKept: 100_000,
+  commandsKeptBytes: 64 * MiB,
+  commandsKeptMs: 30 * 24 * 3600 * 1000,
+  /** Nodes of one rollout: all its commands are made durable in one write, which must fit the backlog of the state. */
+  rolloutNodes: 32_768,
+  /** Rollouts remembered, over or not. Above it, with none that could give way, new ones are refused. */
+  rolloutsKept: 10_000,
+  /** What a node says in answer to a command, in characters: of one pot, and of all pots (GetInstalledPots). */
+  commandResultLength: 16 * KiB,
+  commandResultsLength: 256 * KiB,
+  /** All answers of all GetInstalledPots under way; above it texts are left out of them, and said to be. */
+  commandsCollectedLength: 64 * MiB,
+  /** The last word of a node about a command that goes on, in characters. */
+  commandProgressLength: 1_024,
+  /** GetInstalledPots is done when no pot was heard of for so long. */
+  commandQuietMs: 1_000,
+  /** How often deadlines of commands are looked at; also how long the state may lag behind a node's progress. */
+  commandTickMs: 100,
+  /** Entries a page of commands looks at before it ends short, with a cursor to go on from. */
+  commandScanPerPage: 20_000,
+  /** Bytes of JSON after which a page of commands ends short. */
+  commandPageBytes: 1 * MiB,
+  /** A command that did not reach the disk by then is answered with an error, though it may still be carried out. */
+  commandDurableMs: 10_000,
   /** A request on 9002. */
   restBodyBytes: 256 * KiB,
 } as const;

@@ -8,6 +8,8 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import { matchesPattern } from './access/pattern.js';
+import { CommandCenter, type KeptCommands, readKeptCommands } from './commands/center.js';
 import type { Config } from './config/config.js';
 import { Control } from './control.js';
 import { Doorkeeper } from './enrolment/doorkeeper.js';
@@ -15,6 +17,7 @@ import { EXIT, FatalError } from './errors.js';
 import { Gate } from './gate/gate.js';
 import { Registrar } from './gate/registrar.js';
 import { Sessions } from './gate/sessions.js';
+import { LIMITS } from './limits.js';
 import { type DataDirectory, holdDataDirectory } from './log/data-directory.js';
 import { newestDeadLetters } from './log/dead-letter-reader.js';
 import { createAggregatorCounters } from './memory/counters.js';
@@ -45,6 +48,14 @@ export interface Ports {
   readonly proxy_port: number;
 }
 
+/** What was on the disk when Core started, and its owners. */
+interface Kept {
+  readonly data: DataDirectory;
+  readonly control: Control;
+  readonly certificates: Certificates | undefined;
+  readonly commands: KeptCommands;
+}
+
 export class Core {
   /** Resolves with the exit code when Core has ended, whoever ended it. */
   readonly ended: Promise<number>;
@@ -52,6 +63,7 @@ export class Core {
   readonly #logger: Logger;
   readonly #data: DataDirectory;
   readonly #control: Control;
+  readonly #commands: CommandCenter;
   readonly #aggregator: AggregatorThread;
   readonly #shards: ShardSupervisor;
   readonly #gate: Gate;
@@ -60,6 +72,7 @@ export class Core {
   readonly #clock: NodeJS.Timeout;
   readonly #registry: NodeRegistry;
   readonly #saver: RegistrySaver;
+  readonly #commandClock: NodeJS.Timeout;
   #health: Health = { status: 'starting', reason: 'not all ports listen yet' };
   #end!: (exitCode: number) => void;
   #stopping = false;
@@ -73,7 +86,8 @@ export class Core {
     try {
       control = await Control.open(config, logger);
       control.checkListeners();
-      core = new Core(config, version, logger, data, control, certificates);
+      const kept = { data, control, certificates, commands: await readKeptCommands(control.state) };
+      core = new Core(config, version, logger, kept);
       await core.#restoreNodes();
       await core.#listen(version);
       return core;
@@ -85,18 +99,12 @@ export class Core {
     }
   }
 
-  private constructor(
-    config: Config,
-    version: string,
-    logger: Logger,
-    data: DataDirectory,
-    control: Control,
-    certificates: Certificates | undefined,
-  ) {
+  private constructor(config: Config, version: string, logger: Logger, kept: Kept) {
+    const { control, certificates } = kept;
     this.#certificates = certificates;
     this.#config = config;
     this.#logger = logger;
-    this.#data = data;
+    this.#data = kept.data;
     this.#control = control;
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
@@ -139,12 +147,28 @@ export class Core {
         },
       },
     );
+    this.#commands = new CommandCenter(
+      {
+        store: control.state,
+        nodes: registry,
+        audit: control.audit,
+        ttlMs: config.commands.ttl_seconds * SECOND_MS,
+        timeoutMs: config.commands.timeout_seconds * SECOND_MS,
+        nowMs: Date.now,
+        post: (slot, command) => this.#shards.post(slot, { type: 'command', ...command }),
+        matches: matchesPattern,
+      },
+      kept.commands,
+    );
+    if (this.#commands.unreadable > 0)
+      logger.warn({ entries: this.#commands.unreadable }, 'commands in the state cannot be read: left out');
     const doorkeeper = new Doorkeeper(config.auth.totp, control.enrolments, logger);
     const registrar = new Registrar(registry, sessions, table, this.#shards, {
       doorkeeper,
       keeper: this.#saver,
       logger: boundedLogger(logger),
       matchNodeName: config.tls.match_node_name,
+      listener: this.#commands,
     });
     control.onRevoked = (name) => registrar.dismiss(name, 'enrolment revoked');
     this.#gate = new Gate(config, mode, sessions, this.#shards, logger);
@@ -154,6 +178,7 @@ export class Core {
       stats: () => stats.snapshot(),
       admission: () => this.#gate.counts(),
       nodes: () => registry.counts(),
+      commands: () => this.#commands.counts(),
       healthy: () => this.#health.status === 'ok',
       ...(certificates !== undefined && { certificate: () => certificates.state() }),
     });
@@ -172,7 +197,8 @@ export class Core {
       administration: control,
       core: {
         view,
-        removal: { remove: (id) => registrar.remove(id) },
+        removal: { remove: (id) => this.#remove(id, registry, registrar) },
+        commands: this.#commands,
         metrics: createRestMetrics(metrics.registry),
         ...(config.server.debug ? { debug: this.#faults() } : {}),
       },
@@ -189,6 +215,8 @@ export class Core {
       registrar.sweep();
     }, SECOND_MS);
     this.#clock.unref();
+    this.#commandClock = setInterval(() => this.#commands.tick(), LIMITS.commandTickMs);
+    this.#commandClock.unref();
   }
 
   /** Stops in order; `ended` resolves with the exit code. */
@@ -280,6 +308,9 @@ export class Core {
         this.#logger.warn({ shard: slot, ...entry }, 'TLS connection refused');
         break;
       }
+      case 'command-sent':
+        this.#commands.sent(message.session, message.command);
+        break;
       case 'opened': {
         const session = sessions.get(message.session);
         if (session !== undefined) session.fd = undefined;
@@ -288,7 +319,7 @@ export class Core {
       case 'relay-consumed':
       case 'relay-write':
       case 'relay-close':
-        this.#gate.relay(message);
+        this.#gate.relay(message, (session, command) => this.#commands.sent(session, command));
         break;
       case 'ready':
       case 'drained':
@@ -328,6 +359,14 @@ export class Core {
     };
   }
 
+  /** A node is forgotten: what it was still to be told is, too. */
+  async #remove(id: bigint, registry: NodeRegistry, registrar: Registrar): Promise<boolean> {
+    const name = registry.byId(id)?.name;
+    const removed = await registrar.remove(id);
+    if (removed && name !== undefined) this.#commands.nodeRemoved(name, id);
+    return removed;
+  }
+
   /** The nodes that were known when Core ended. */
   async #restoreNodes(): Promise<void> {
     const restored = await restoreRegistry(this.#control.state, this.#registry);
@@ -338,8 +377,10 @@ export class Core {
 
   async #close(deadlineMs: number): Promise<void> {
     clearInterval(this.#clock);
+    clearInterval(this.#commandClock);
     this.#certificates?.close();
     await Promise.all([this.#shards.close(), this.#rest.close()]);
+    this.#commands.close();
     await this.#saver.close();
     await this.#control.close(deadlineMs);
     this.#data.release();
@@ -351,6 +392,8 @@ export class Core {
     this.#gate.stop();
     clearInterval(this.#clock);
     this.#certificates?.close();
+    clearInterval(this.#commandClock);
+    this.#commands.close();
     await Promise.all([this.#shards.close(), this.#rest.close()]);
     await this.#aggregator.finish(Date.now());
     await this.#saver.close();

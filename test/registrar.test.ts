@@ -60,6 +60,7 @@ class Run {
       keeper: this.saver,
       logger: pino({ level: 'silent' }),
       matchNodeName: false,
+      listener: { registered() {}, closed() {}, potUpdated() {} },
     });
   }
 

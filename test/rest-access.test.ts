@@ -26,6 +26,7 @@ import { Metrics } from '../src/telemetry/metrics.js';
 import { createRestMetrics } from '../src/telemetry/rest-metrics.js';
 import { Stats } from '../src/telemetry/stats.js';
 import { afterwards, temporaryFolder } from './core-process.js';
+import { idleCommands } from './idle-commands.js';
 
 type Limit = 'all' | 'nodes' | 'events';
 
@@ -131,6 +132,7 @@ class Rest {
       core: {
         debug: { killShard() {}, killAggregator() {} },
         removal: { remove: async () => true },
+        commands: idleCommands(rest.registry),
         metrics: createRestMetrics(metrics.registry),
         view: createCoreView({
           registry: rest.registry,

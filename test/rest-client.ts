@@ -1,9 +1,10 @@
 /** Asks Core over REST, each time on a connection of its own, and keeps the text: `JSON.parse` would break ids. */
-import { request } from 'node:http';
+import { type IncomingHttpHeaders, request } from 'node:http';
 import { within } from './deadline.js';
 
 export interface Answer {
   readonly status: number;
+  readonly headers: IncomingHttpHeaders;
   readonly text: string;
   // biome-ignore lint/suspicious/noExplicitAny: the test says what it expects of a parsed answer
   readonly json: any;
@@ -14,7 +15,7 @@ export type Place = number | string;
 
 export interface Extra {
   readonly token?: string;
-  /** Sent as JSON. */
+  /** Sent as JSON; a text is sent as it is. */
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -45,6 +46,7 @@ export function ask(place: Place, method: string, path: string, extra: Extra = {
       incoming.on('end', () => {
         resolve({
           status: incoming.statusCode!,
+          headers: incoming.headers,
           text,
           get json() {
             return JSON.parse(text);
@@ -53,7 +55,8 @@ export function ask(place: Place, method: string, path: string, extra: Extra = {
       });
     });
     outgoing.on('error', reject);
-    outgoing.end(extra.body === undefined ? undefined : JSON.stringify(extra.body));
+    const { body } = extra;
+    outgoing.end(body === undefined || typeof body === 'string' ? body : JSON.stringify(body));
   });
   return within(`${method} ${path}`, answer);
 }

@@ -20,6 +20,7 @@ import type { CoreView, Health } from '../src/rest/view.js';
 import { Metrics } from '../src/telemetry/metrics.js';
 import { createRestMetrics } from '../src/telemetry/rest-metrics.js';
 import { Stats } from '../src/telemetry/stats.js';
+import { idleCommands } from './idle-commands.js';
 import { openAdministration } from './open-administration.js';
 
 export const STARTED_MS = Date.UTC(2026, 10, 20, 12, 0, 0);
@@ -111,6 +112,7 @@ export class RestCore {
       core: {
         view: options.view?.(this) ?? this.view,
         removal: { remove: (id) => this.remove(id) },
+        commands: idleCommands(this.registry),
         metrics: createRestMetrics(this.metrics.registry),
         ...(options.debug === undefined ? {} : { debug: options.debug }),
       },

@@ -167,6 +167,10 @@ class TestTransport implements Transport {
     this.written.push(text);
   }
 
+  writeCommand(_command: string, text: string): void {
+    this.write(text);
+  }
+
   pause(): void {
     this.paused = true;
   }

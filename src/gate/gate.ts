@@ -111,16 +111,22 @@ export class Gate {
     return this.#admission.counts();
   }
 
-  /** What a shard says about a connection that main reads for it. */
-  relay(message: Extract<ShardToMain, { type: `relay-${string}` }>): void {
+  /** What a shard says about a connection that main reads for it. `commandSent` is told when a command has left. */
+  relay(
+    message: Extract<ShardToMain, { type: `relay-${string}` }>,
+    commandSent: (session: number, command: string) => void,
+  ): void {
     const relay = this.#relays.get(message.relay);
     switch (message.type) {
       case 'relay-consumed':
         relay?.consumed(message.bytes);
         break;
-      case 'relay-write':
-        relay?.write(message.data);
+      case 'relay-write': {
+        const { data, command } = message;
+        if (command === null) relay?.write(data);
+        else relay?.writeCommand(String(data), () => commandSent(command.session, command.id));
         break;
+      }
       case 'relay-close':
         relay?.close();
         this.#relays.delete(message.relay);

@@ -9,6 +9,7 @@
  * only when all that it rests on is durable: the spent code or the new secret, and the node's record.
  */
 import type { Logger } from 'pino';
+import type { SessionListener } from '../commands/session-listener.js';
 import { BoundedLog } from '../enrolment/bounded-log.js';
 import {
   AUTHENTICATION_FAILED,
@@ -21,6 +22,7 @@ import type { ErrorCode } from '../errors.js';
 import { SESSION, SESSION_STRIDE } from '../memory/session-table.js';
 import type { NodeRegistration } from '../protocol/node-registration.js';
 import type { NodeRecord } from '../registry/record.js';
+import type { RegistrationDecision } from '../registry/registration.js';
 import type { NodeRegistry } from '../registry/registry.js';
 import { sessionTotals } from '../registry/session-totals.js';
 import type { CloseReason, Orphan, ShardToMain } from '../shard/messages.js';
@@ -31,6 +33,8 @@ import type { ShardDoor } from './shard-door.js';
 
 /** How often a waiting registration looks whether a ring has been read. */
 const RING_POLL_MS = 5;
+
+type Acceptance = Extract<RegistrationDecision, { kind: 'accept' }>;
 
 /** The session itself, not its number: a number is given out again when its connection has gone. */
 interface Waiting {
@@ -58,6 +62,7 @@ export class Registrar {
   readonly #refusals: BoundedLog;
   /** Accepted, but not told yet; resolves when they are. */
   readonly #accepting = new Map<OpenSession, Promise<void>>();
+  readonly #listener: SessionListener;
   /** By the session that has to close first. */
   readonly #superseding = new Map<number, Waiting>();
   /** Sessions whose nodes are forgotten once they have closed. */
@@ -74,6 +79,7 @@ export class Registrar {
       readonly keeper: RecordKeeper;
       readonly logger: Logger;
       readonly matchNodeName: boolean;
+      readonly listener: SessionListener;
     },
   ) {
     this.#registry = registry;
@@ -85,6 +91,7 @@ export class Registrar {
     this.#logger = parts.logger;
     this.#refusals = new BoundedLog(parts.logger);
     this.#matchNodeName = parts.matchNodeName;
+    this.#listener = parts.listener;
   }
 
   receive(message: Extract<ShardToMain, { type: 'register' | 'status' | 'pot' | 'closed' }>): void {
@@ -99,6 +106,7 @@ export class Registrar {
         break;
       case 'pot':
         this.#registry.pot(message.session, { ...message, nowMs: Date.now() });
+        this.#listener.potUpdated(message.session, message);
         break;
       case 'closed':
         this.#closed(message);
@@ -116,6 +124,7 @@ export class Registrar {
         this.#lastRecords.owe(record.id, slot);
       }
       this.#sessions.close(number);
+      this.#listener.closed(number, true);
       this.#goOn(number);
     }
     return orphans;
@@ -201,7 +210,7 @@ export class Registrar {
     });
     switch (decision.kind) {
       case 'accept':
-        this.#accept(waiting, decision.record, decision.takesOver);
+        this.#accept(waiting, decision);
         break;
       case 'supersede': {
         const earlier = this.#superseding.get(decision.session);
@@ -219,7 +228,8 @@ export class Registrar {
   }
 
   /** The registry has the node as connected now. Where its state cannot be kept that is taken back. */
-  #accept(waiting: Waiting, record: NodeRecord, known: boolean): void {
+  #accept(waiting: Waiting, decision: Acceptance): void {
+    const { record } = decision;
     const { open, pass } = waiting;
     let entry: Entry | undefined;
     let recordKept: Promise<void>;
@@ -236,7 +246,7 @@ export class Registrar {
     const { withdraw, totpKey, durable } = entry;
     const told = Promise.all([durable, recordKept]).then(() => {
       this.#accepting.delete(open);
-      if (this.#sessions.get(open.number) === open) this.#tell(waiting, record, totpKey, known);
+      if (this.#sessions.get(open.number) === open) this.#tell(waiting, decision, totpKey);
       else withdraw();
     });
     this.#accepting.set(open, told);
@@ -244,9 +254,8 @@ export class Registrar {
 
   #tell(
     { open, registration }: Waiting,
-    record: NodeRecord,
+    { record, takesOver: known, formerId }: Acceptance,
     totpKey: string | undefined,
-    known: boolean,
   ): void {
     this.#shards.post(open.slot, {
       type: 'accept',
@@ -262,6 +271,13 @@ export class Registrar {
       { node, node_id, remote: open.remote, shard: open.slot, known, ...enrolled },
       'node registered',
     );
+    this.#listener.registered({
+      session: open.number,
+      slot: open.slot,
+      nodeId: record.id,
+      formerId,
+      name: node,
+    });
   }
 
   /**
@@ -302,6 +318,7 @@ export class Registrar {
       this.#logger.info({ node: record.name, node_id: String(record.id), reason }, 'node disconnected');
     }
     this.#sessions.close(session);
+    this.#listener.closed(session, false);
     this.#goOn(session);
   }
 

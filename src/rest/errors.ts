@@ -26,6 +26,7 @@ export const REST_ERRORS = {
   NOT_FOUND: { status: 404, message: 'there is nothing at this path; GET / lists what is here' },
   NODE_NOT_FOUND: { status: 404, message: 'no node with this id is known' },
   COMMAND_NOT_FOUND: { status: 404, message: 'no command with this id is kept' },
+  ROLLOUT_NOT_FOUND: { status: 404, message: 'no rollout with this id is kept' },
   ENROLMENT_NOT_FOUND: { status: 404, message: 'no node with this name is enrolled' },
   TOKEN_NOT_FOUND: { status: 404, message: 'no token with this id was made' },
   METHOD_NOT_ALLOWED: {
@@ -35,6 +36,7 @@ export const REST_ERRORS = {
   REQUEST_TIMEOUT: { status: 408, message: 'the request was not complete in time' },
   TOKENS_FULL: { status: 409, message: 'there are as many active tokens as there may be; revoke one' },
   CONFLICT: { status: 409, message: 'this is not possible in the present state' },
+  NODE_QUEUE_FULL: { status: 409, message: 'as many commands as may wait for this node do' },
   PAYLOAD_TOO_LARGE: { status: 413, message: 'the body is larger than allowed' },
   URI_TOO_LONG: { status: 414, message: 'the path is longer than allowed' },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, message: 'the body must be application/json' },
@@ -45,6 +47,7 @@ export const REST_ERRORS = {
   HEADERS_TOO_LARGE: { status: 431, message: 'the headers are larger than allowed' },
   INTERNAL_ERROR: { status: 500, message: 'Core failed to answer; its log says why' },
   UNAVAILABLE: { status: 503, message: 'Core cannot answer this now; try again' },
+  TOO_MANY_COMMANDS: { status: 503, message: 'as many commands as Core can keep are under way; try again' },
   STATE_UNAVAILABLE: { status: 503, message: 'Core cannot write its state now; try again' },
   TOO_MANY_LISTS: { status: 503, message: 'too many large lists are being read; try again' },
 } as const satisfies Record<string, { status: number; message: string }>;

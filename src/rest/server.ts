@@ -12,6 +12,7 @@ import Fastify, { type FastifyServerOptions } from 'fastify';
 import type { Logger } from 'pino';
 import type { Gatekeeper } from '../access/access.js';
 import type { AuditTrail } from '../access/audit.js';
+import type { CommandService } from '../commands/service.js';
 import type { Config } from '../config/config.js';
 import { backendHost } from '../config/rules.js';
 import { originsOf } from '../config/values.js';
@@ -32,6 +33,7 @@ import { clientErrorOf, createErrorHandler, sendProblem } from './problem.js';
 import { requestIdOf } from './request-id.js';
 import { RouteTable } from './route-table.js';
 import { type AuditShelf, auditRoute } from './routes/audit.js';
+import { commandRoutes } from './routes/commands.js';
 import { deadLetterRoutes } from './routes/dead-letters.js';
 import { debugRoutes, type Faults } from './routes/debug.js';
 import { docsRoutes } from './routes/docs.js';
@@ -41,6 +43,7 @@ import { honeypotRoutes } from './routes/honeypots.js';
 import { indexRoute } from './routes/index-route.js';
 import { metricsRoute } from './routes/metrics.js';
 import { nodeRemovalRoute, nodeRoutes } from './routes/nodes.js';
+import { rolloutRoutes } from './routes/rollouts.js';
 import { statsRoute } from './routes/stats.js';
 import { type TokenDesk, tokenRoutes } from './routes/tokens.js';
 import type { CoreView, NodeRemoval } from './view.js';
@@ -58,6 +61,7 @@ export interface RunningCore {
   readonly view: CoreView;
   readonly removal: NodeRemoval;
   readonly metrics: RestMetrics;
+  readonly commands: CommandService;
   /** Opens the fault-injection routes. */
   readonly debug?: Faults;
 }
@@ -220,6 +224,8 @@ function addRoutes(app: RestApp, table: RouteTable, core: RunningCore, options: 
   nodeRoutes(app, view, lists);
   nodeRemovalRoute(app, view, core.removal, options.administration.audit);
   honeypotRoutes(app, view, lists);
+  commandRoutes(app, view, core.commands);
+  rolloutRoutes(app, core.commands);
   statsRoute(app, view);
   deadLetterRoutes(app, view);
   metricsRoute(app, view);

@@ -18,6 +18,7 @@ import { DIALECT } from '../protocol/dialect.js';
 import { FIELD, MESSAGE, VALUE } from '../protocol/fields.js';
 import { type FrameReader, KIND, type Kind } from '../protocol/frame-reader.js';
 import { maskCodes } from '../protocol/mask.js';
+import { nodeCommand } from '../protocol/node-command.js';
 import { type NodeRegistration, readNodeRegistration, readTotpCode } from '../protocol/node-registration.js';
 import type { NodeStatus } from '../protocol/node-status-update.js';
 import { errorReply, nodeDisconnected, nodeRegistered, registrationAck } from '../protocol/outbound.js';
@@ -27,7 +28,7 @@ import { isForeign, objectEnds } from './bytes.js';
 import { ErrorRate } from './error-rate.js';
 import { ErrorReplies } from './error-replies.js';
 import { Framer, type FrameSink, type ShardBuffer } from './framer.js';
-import type { CloseReason, EndReason, ShardToMain } from './messages.js';
+import type { CloseReason, EndReason, MainToShard, ShardToMain } from './messages.js';
 import type { ShardOutput } from './output.js';
 import type { Transport } from './transport.js';
 
@@ -55,6 +56,8 @@ export interface ShardContext {
   /** The session is over: forget it. */
   ended(session: Session): void;
 }
+
+type OutgoingCommand = Extract<MainToShard, { type: 'command' }>;
 
 type State = 'unregistered' | 'deciding' | 'registered' | 'closed';
 
@@ -89,6 +92,10 @@ export class Session implements FrameSink {
   readonly #errorRate = new ErrorRate();
   /** Bits of protocol/dialect.ts, as they stand in the session table. */
   #dialect = 0;
+  /** It was told to do something, so what it says about its pots may be an answer. */
+  #commanded = false;
+  /** Came before the acceptance; main has few on their way at once. */
+  #early: OutgoingCommand[] = [];
 
   constructor(number: number, remote: string, context: ShardContext) {
     this.number = number;
@@ -194,10 +201,22 @@ export class Session implements FrameSink {
     if (rest !== undefined) this.line(rest, 0, rest.length);
     this.#framer.resume();
     this.#noteFraming();
+    // Behind what was pipelined: it may have shown how the node spells things.
+    for (const command of this.#early.splice(0)) this.command(command);
     // The frames that were held may have ended the session.
     if (this.state !== 'registered') return;
     if (this.#peerEnded !== undefined) this.#finish(this.#peerEnded);
     else this.transport.resume();
+  }
+
+  /** Tells the node what to do. On a session that is over nothing happens: `closed` is on its way to main. */
+  command(command: OutgoingCommand): void {
+    if (this.#state === 'deciding') this.#early.push(command);
+    if (this.#state !== 'registered') return;
+    this.#commanded = true;
+    const body = this.bareUnits && command.unit !== null ? JSON.stringify(command.unit) : command.json;
+    this.transport.writeCommand(command.command, nodeCommand(this.#registration!.nodeId, body));
+    this.#closeIfNotReading();
   }
 
   refused(code: ErrorCode, message: string): void {
@@ -409,7 +428,9 @@ export class Session implements FrameSink {
       potId,
       potType,
       status,
-      message: message?.slice(0, LIMITS.potFieldLength) ?? null,
+      // One more than main keeps, so that it knows that there was more.
+      message:
+        message?.slice(0, this.#commanded ? LIMITS.commandResultLength + 1 : LIMITS.potFieldLength) ?? null,
     });
   }
 
@@ -539,6 +560,10 @@ export class Session implements FrameSink {
 
   #write(text: string): void {
     this.transport.write(text);
+    this.#closeIfNotReading();
+  }
+
+  #closeIfNotReading(): void {
     if (this.transport.backlogBytes > LIMITS.nodeWriteBufferBytes) this.close('does not read its answers');
   }
 

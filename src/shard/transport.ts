@@ -13,10 +13,13 @@ import type { MessagePort } from 'node:worker_threads';
 import { LIMITS } from '../limits.js';
 import type { EndReason, ShardToMain } from './messages.js';
 import { RelayStream } from './relay-stream.js';
+import { WholeWrites } from './whole-writes.js';
 
 export interface TransportHandlers {
   /** `length` bytes stand at the start of the read area. */
   onData(length: number): void;
+  /** The operating system has all of the command. */
+  onCommandSent(command: string): void;
   /** Nothing more will come. */
   onEnd(reason: EndReason): void;
 }
@@ -34,6 +37,8 @@ const TLS_HANDSHAKE = 0x16;
 
 export interface Transport {
   write(text: string): void;
+  /** Writes a command, and says when it is sent: once closed it never is. */
+  writeCommand(command: string, text: string): void;
   /** Bytes written that the node has not taken. */
   readonly backlogBytes: number;
   pause(): void;
@@ -48,6 +53,7 @@ export const CLOSE_GRACE_MS = 2_000;
 export class SocketTransport implements Transport {
   readonly #socket: Socket;
   readonly #readArea: Uint8Array;
+  readonly #commands: WholeWrites;
   #handlers: TransportHandlers | undefined;
   #greeting: Greeting | undefined;
   #peerEnded = false;
@@ -76,6 +82,7 @@ export class SocketTransport implements Transport {
         },
       },
     } as ConstructorParameters<typeof Socket>[0]);
+    this.#commands = new WholeWrites(this.#socket);
     this.#socket.setNoDelay(true);
     this.#socket.on('end', () => {
       this.#peerEnded = true;
@@ -87,11 +94,15 @@ export class SocketTransport implements Transport {
   }
 
   get backlogBytes(): number {
-    return this.#socket.writableLength;
+    return this.#socket.writableLength + this.#commands.waitingLength;
   }
 
   write(text: string): void {
     if (!this.#socket.destroyed && this.#socket.writable) this.#socket.write(text);
+  }
+
+  writeCommand(command: string, text: string): void {
+    this.#commands.write(text, () => this.#handlers?.onCommandSent(command));
   }
 
   pause(): void {
@@ -104,10 +115,12 @@ export class SocketTransport implements Transport {
 
   close(): void {
     this.#handlers = undefined;
+    this.#commands.stop();
     const socket = this.#socket;
     if (socket.destroyed) return;
-    if (this.#peerEnded && socket.writableLength === 0) {
-      // Nothing is unread, and the kernel has all that was written: it will be sent.
+    // Main is about to send the command on another connection: what is left of it must not leave on this one. Or nothing
+    // is unread, and the kernel has all that was written: it will be sent.
+    if (this.#commands.isTorn || (this.#peerEnded && socket.writableLength === 0)) {
       socket.destroy();
       return;
     }
@@ -146,6 +159,7 @@ export class SocketTransport implements Transport {
 export class RelayTransport implements Transport {
   readonly backlogBytes = 0;
   readonly #relay: number;
+  readonly #session: number;
   readonly #closed: () => void;
   readonly #port: MessagePort;
   readonly #readArea: Uint8Array;
@@ -162,6 +176,7 @@ export class RelayTransport implements Transport {
   /** `closed`: nothing of this relay is of interest any more. */
   constructor(
     relay: number,
+    session: number,
     port: MessagePort,
     readArea: Uint8Array,
     handlers: TransportHandlers,
@@ -169,6 +184,7 @@ export class RelayTransport implements Transport {
     closed: () => void,
   ) {
     this.#relay = relay;
+    this.#session = session;
     this.#closed = closed;
     this.#port = port;
     this.#readArea = readArea;
@@ -192,7 +208,13 @@ export class RelayTransport implements Transport {
   }
 
   write(text: string): void {
-    this.#post({ type: 'relay-write', relay: this.#relay, data: text });
+    this.#post({ type: 'relay-write', relay: this.#relay, data: text, command: null });
+  }
+
+  /** Main has the socket, and tells itself when the command is sent. */
+  writeCommand(command: string, text: string): void {
+    const session = this.#session;
+    this.#post({ type: 'relay-write', relay: this.#relay, data: text, command: { session, id: command } });
   }
 
   pause(): void {
@@ -224,7 +246,7 @@ export class RelayTransport implements Transport {
     this.#handlers = undefined;
     const relay = this.#relay;
     this.#stream = new RelayStream({
-      write: (data) => this.#post({ type: 'relay-write', relay, data }),
+      write: (data) => this.#post({ type: 'relay-write', relay, data, command: null }),
       consumed: (bytes) => this.#post({ type: 'relay-consumed', relay, bytes }),
       close: () => this.#leave(),
     });

@@ -112,6 +112,7 @@ class Shard {
         this.#open(message.session, message.remote, (handlers, greeting) => {
           const relay = new RelayTransport(
             message.relay,
+            message.session,
             this.#start.port,
             this.#context.buffer.readArea,
             handlers,
@@ -133,6 +134,9 @@ class Shard {
         break;
       case 'refuse':
         this.#sessions.get(message.session)?.refused(message.code, message.message);
+        break;
+      case 'command':
+        this.#sessions.get(message.session)?.command(message);
         break;
       case 'close':
         this.#closeSoon(message.session, message.reason);
@@ -171,6 +175,7 @@ class Shard {
     counters[SHARD.connections_open] = this.#sessions.size;
     const handlers: TransportHandlers = {
       onData: (length) => this.#guard(() => session.onData(length)),
+      onCommandSent: (command) => this.#context.post({ type: 'command-sent', session: number, command }),
       onEnd: (reason) => {
         this.#ends.push({ session, reason });
         if (this.#ends.length === 1) setImmediate(() => this.#endSome());
@@ -186,6 +191,7 @@ class Shard {
       tls: (stream, endReason) => {
         session.transport = new SecureTransport(stream, tls, this.#context.buffer.readArea, {
           onData: handlers.onData,
+          onCommandSent: handlers.onCommandSent,
           // Where main relays, it knows better than the stream why that ended.
           onEnd: (reason) => handlers.onEnd(endReason() ?? reason),
           onSecure: (names) => session.secured(names),

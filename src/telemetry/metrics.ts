@@ -23,6 +23,11 @@ export interface MetricsSource {
   admission(): AdmissionCounts;
   /** Nodes known, by status, and how many of them are connected. */
   nodes(): { readonly connected: number; readonly byStatus: Readonly<Record<string, number>> };
+  /** Commands to nodes, by state: how many are in it, and how many came into it since the start. */
+  commands?(): {
+    readonly live: Readonly<Record<string, number>>;
+    readonly entered: Readonly<Record<string, number>>;
+  };
   healthy(): boolean;
   /** Absent where TLS is not configured. */
   readonly certificate?: () => CertificateCounts;
@@ -203,6 +208,16 @@ export class Metrics {
       (put) => {
         const { turnedAway } = source.admission();
         for (const reason of TURNED_AWAY_REASONS) put({ reason }, turnedAway[reason]);
+      },
+    );
+    this.#add(gauge('commands', 'Commands to nodes that are not over, by state.'), ['state'], (put) => {
+      for (const [state, count] of Object.entries(source.commands?.().live ?? {})) put({ state }, count);
+    });
+    this.#add(
+      counter('commands_total', 'Commands to nodes that came into a state, by state.'),
+      ['state'],
+      (put) => {
+        for (const [state, count] of Object.entries(source.commands?.().entered ?? {})) put({ state }, count);
       },
     );
     this.#add(gauge('healthy', '1 while /health answers ok, else 0.'), [], (put) =>
