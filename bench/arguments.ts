@@ -5,7 +5,7 @@ import type { Mode } from './core-process.js';
 import { EVENT_BYTES_MAX, type Mix, UNIFORM_BYTES_MIN } from './events.js';
 import type { ConsumerKind, Settings } from './settings.js';
 
-export const SCENARIOS = ['ingest', 'latency', 'connections', 'scan'] as const;
+export const SCENARIOS = ['ingest', 'latency', 'connections', 'storm', 'list', 'scan'] as const;
 export type ScenarioName = (typeof SCENARIOS)[number];
 
 export interface Request {
@@ -21,6 +21,7 @@ export interface Request {
   readonly tls: boolean;
   readonly shards: number | undefined;
   readonly rate: number | undefined;
+  readonly totp: boolean;
 }
 
 export class UsageError extends Error {
@@ -42,10 +43,12 @@ Scenarios (all when none is named)
   ingest        events a second, from node sockets through the log to WebSocket consumers
   latency       socket to WebSocket: idle one at a time, and at an offered load
   connections   memory of Core per connected, silent node
+  storm         many nodes reconnect at once while others send: time until all are back, latency of the others
+  list          GET /api/v1/nodes with many nodes, and what the latency of events beside it notices
   scan          the scanner alone on one core, against JSON.parse
 
 Load
-  --connections N         nodes (ingest: the series has 4 and 1000; connections: 10000; latency: 4)
+  --connections N         nodes (ingest: the series has 4 and 1000; connections, storm, list: 10000; latency: 4)
   --duration-seconds S    measured time per scenario (5)
   --warmup-seconds S      before it, not counted (2)
   --mix uniform|real      events of one size, or sizes and kinds as honeypots send them (uniform)
@@ -54,7 +57,8 @@ Load
   --window-bytes N        most bytes written, but not yet verified (32 MiB)
   --tls                   ingest: nodes connect with TLS 1.3
   --load-threads N        ingest: threads the nodes are spread over (1; with --tls one per shard)
-  --rate N                latency: offered load in events a second (100000)
+  --rate N                latency, storm, list: offered load in events a second (100000)
+  --totp on|off           storm: nodes register with one-time codes (on)
   --seed N                of the generated events (1)
 
 Consumers
@@ -91,6 +95,7 @@ const OPTIONS = {
   shards: { type: 'string' },
   'load-threads': { type: 'string' },
   rate: { type: 'string' },
+  totp: { type: 'string' },
   seed: { type: 'string' },
   consumer: { type: 'string' },
   consumers: { type: 'string' },
@@ -202,5 +207,6 @@ export function readArguments(words: readonly string[]): Request | undefined {
     tls: values.tls === true,
     shards: number(values, 'shards', 1, 128),
     rate: number(values, 'rate', 1, 100_000_000),
+    totp: (choice(values, 'totp', ['on', 'off'] as const) ?? 'on') === 'on',
   };
 }

@@ -23,7 +23,9 @@ export interface ConsumerSettings {
   readonly consumer: number;
   readonly othersAllowed: boolean;
   /** Set: measures how long after it was due each event arrived. */
-  readonly latency: { readonly pace: Pace; readonly warmupMs: number } | undefined;
+  readonly latency:
+    | { readonly pace: Pace; readonly warmupMs: number; readonly phaseMs: number | undefined }
+    | undefined;
 }
 
 export type ConsumerCommand =
@@ -41,6 +43,8 @@ export type ConsumerMessage =
       readonly type: 'result';
       readonly summary: VerifierSummary;
       readonly latency: LatencySummary | undefined;
+      /** Of the even and the odd phases, where there are phases. */
+      readonly phases: readonly [LatencySummary, LatencySummary] | undefined;
     }
   | { readonly type: 'failed'; readonly message: string };
 
@@ -58,6 +62,7 @@ class Consumer {
   readonly #verifier: Verifier;
   readonly #stream: RecordStream;
   readonly #histogram = new Histogram();
+  readonly #phases = [new Histogram(), new Histogram()] as const;
   #socket: WebSocket | undefined;
   #state: State = 'receiving';
   #sent: Float64Array | undefined;
@@ -77,7 +82,7 @@ class Consumer {
       ping: (payload) => this.#socket?.pong(payload),
       close: (code, reason) => this.#onClose(code, reason),
     });
-    if (settings.latency) this.#measure(settings.latency.pace, settings.latency.warmupMs);
+    if (settings.latency) this.#measure(settings.latency);
   }
 
   async connect(): Promise<void> {
@@ -123,12 +128,15 @@ class Consumer {
   }
 
   /** Every event's latency counts from when it was due, not from when a late sender got round to it. */
-  #measure(pace: Pace, warmupMs: number): void {
+  #measure({ pace, warmupMs, phaseMs }: NonNullable<ConsumerSettings['latency']>): void {
     this.#verifier.onMatch = (_node, first, count) => {
       for (let event = first; event < first + count; event++) {
         const sinceStartMs = Math.floor(event / pace.burstEvents) * pace.periodMs;
         if (sinceStartMs < warmupMs) continue;
-        this.#histogram.record((this.#arrivalMs - this.#startMs - sinceStartMs) * 1000);
+        const latencyUs = (this.#arrivalMs - this.#startMs - sinceStartMs) * 1000;
+        this.#histogram.record(latencyUs);
+        if (phaseMs !== undefined)
+          this.#phases[Math.floor((sinceStartMs - warmupMs) / phaseMs) % 2 === 0 ? 0 : 1].record(latencyUs);
       }
     };
   }
@@ -181,7 +189,11 @@ class Consumer {
     this.#state = 'reported';
     if (this.#sent) this.#verifier.finish(this.#sent);
     const latency = this.#settings.latency ? this.#histogram.summary() : undefined;
-    this.#send({ type: 'result', summary: this.#verifier.summary(), latency });
+    const phases =
+      this.#settings.latency?.phaseMs === undefined
+        ? undefined
+        : ([this.#phases[0].summary(), this.#phases[1].summary()] as const);
+    this.#send({ type: 'result', summary: this.#verifier.summary(), latency, phases });
     this.#socket?.destroy();
     this.#port.close();
   }

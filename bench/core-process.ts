@@ -20,6 +20,8 @@ export interface CoreOptions {
   readonly dir: string | undefined;
   readonly mode: Mode;
   readonly connections: number;
+  /** What is asked of nodes; Core's default when empty. */
+  readonly totp?: 'off' | 'optional' | undefined;
   /** As many as Core chooses, when absent. */
   readonly shards?: number | undefined;
   /** Nodes connect with TLS; the other ports do without. */
@@ -98,6 +100,7 @@ function configuration(
     '[ingest]',
     `mode = "${options.mode}"`,
     ...(options.connections > DEFAULT_CONNECTIONS ? [`max_connections = ${options.connections}`] : []),
+    ...(options.totp === undefined ? [] : ['[auth]', `totp = "${options.totp}"`]),
     ...(options.shards !== undefined ? [`shards = ${options.shards}`] : []),
     '[storage]',
     `dir = ${JSON.stringify(dataDir)}`,

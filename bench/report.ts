@@ -81,7 +81,11 @@ function rowsOf(result: ScenarioResult): string[][] {
   const verified = result.received?.[0]?.events ?? result.log?.verified.events;
   return [
     [
-      result.scenario,
+      result.storm
+        ? `${result.scenario}: all back after ${result.storm.seconds.toFixed(2)} s`
+        : result.list
+          ? `${result.scenario}: p99 ${time(result.list.answers.p99_us)}`
+          : result.scenario,
       result.mode ?? '',
       result.events_per_second === undefined
         ? ''
@@ -132,6 +136,13 @@ function count(events: number): string {
   return events.toLocaleString('en');
 }
 
+function listLine({ answers, bytes, quiet, asked }: NonNullable<ScenarioResult['list']>): string {
+  return (
+    `a list of ${(bytes / 1e6).toFixed(1)} MB in p50 ${time(answers.p50_us)}, p99 ${time(answers.p99_us)}, max ${time(answers.max_us)}` +
+    ` (${answers.samples} lists); events p99 ${time(quiet.p99_us)} without lists, ${time(asked.p99_us)} with`
+  );
+}
+
 /** The line that ends a scenario while others are still to come. */
 export function outcomeLine(result: ScenarioResult): string {
   if (!result.ok) return `FAILED\n${result.problems.map((problem) => `    ${problem}`).join('\n')}`;
@@ -143,6 +154,13 @@ export function outcomeLine(result: ScenarioResult): string {
       ),
     );
   } else if (result.latency) {
+    if (result.storm) {
+      const { seconds, back, retries } = result.storm;
+      parts.push(
+        `all back after ${seconds.toFixed(2)} s (p50 ${time(back.p50_us)}, ${retries} tried again); the others`,
+      );
+    }
+    if (result.list) parts.push(listLine(result.list));
     parts.push(`p50 ${time(result.latency.p50_us)}, p99 ${time(result.latency.p99_us)}`);
   } else if (result.events_per_second !== undefined) {
     parts.push(`${(result.events_per_second / 1e6).toFixed(2)} M events/s`);

@@ -6,9 +6,11 @@ import type { Request, ScenarioName } from './arguments.js';
 import { connectionsTitle, runConnections } from './connections.js';
 import { type IngestPlan, ingestTitle, runIngest } from './ingest.js';
 import { IDLE_TITLE, offeredTitle, runIdleLatency, runOfferedLatency } from './latency.js';
+import { listTitle, runList } from './list.js';
 import type { ScenarioResult } from './result.js';
 import { runScan, SCAN_TITLE } from './scan.js';
 import type { Context } from './settings.js';
+import { runStorm, stormTitle } from './storm.js';
 
 export interface Run {
   readonly title: string;
@@ -17,8 +19,28 @@ export interface Run {
   readonly run: (context: Context) => Promise<ScenarioResult>;
 }
 
-const DEFAULTS = { few: 4, many: 1000, idleNodes: 10_000, rate: 100_000, settleMs: 2000, scanMs: 2000 };
-const QUICK = { few: 4, many: 50, idleNodes: 200, rate: 10_000, settleMs: 100, scanMs: 100 };
+const DEFAULTS = {
+  few: 4,
+  many: 1000,
+  idleNodes: 10_000,
+  stormNodes: 10_000,
+  rate: 100_000,
+  settleMs: 2000,
+  scanMs: 2000,
+  listEveryMs: 200,
+  listPhaseMs: 1000,
+};
+const QUICK = {
+  few: 4,
+  many: 50,
+  idleNodes: 200,
+  stormNodes: 300,
+  rate: 10_000,
+  settleMs: 100,
+  scanMs: 100,
+  listEveryMs: 20,
+  listPhaseMs: 100,
+};
 
 export function seriesOf(request: Request): Run[] {
   const sizes = request.quick ? QUICK : DEFAULTS;
@@ -29,6 +51,8 @@ const SERIES: Record<ScenarioName, (request: Request, sizes: typeof DEFAULTS) =>
   ingest: ingestSeries,
   latency: latencySeries,
   connections: connectionsSeries,
+  storm: stormSeries,
+  list: listSeries,
   scan: scanSeries,
 };
 
@@ -75,6 +99,39 @@ function connectionsSeries(request: Request, sizes: typeof DEFAULTS): Run[] {
       title: connectionsTitle(count),
       figure: (result) => result.bytes_per_connection ?? 0,
       run: (context) => runConnections({ connections: count, mode, settleMs: sizes.settleMs }, context),
+    },
+  ];
+}
+
+function stormSeries(request: Request, sizes: typeof DEFAULTS): Run[] {
+  const plan = {
+    nodes: request.connections ?? sizes.stormNodes,
+    eventsPerSecond: request.rate ?? sizes.rate,
+    totp: request.totp,
+    mode: request.mode ?? 'auto',
+  };
+  return [
+    {
+      title: stormTitle(plan),
+      figure: (result) => result.storm?.seconds ?? 0,
+      run: (context) => runStorm(plan, context),
+    },
+  ];
+}
+
+function listSeries(request: Request, sizes: typeof DEFAULTS): Run[] {
+  const plan = {
+    nodes: request.connections ?? sizes.idleNodes,
+    eventsPerSecond: request.rate ?? sizes.rate,
+    mode: request.mode ?? 'auto',
+    everyMs: sizes.listEveryMs,
+    phaseMs: sizes.listPhaseMs,
+  };
+  return [
+    {
+      title: listTitle(plan),
+      figure: (result) => result.list?.answers.p99_us ?? 0,
+      run: (context) => runList(plan, context),
     },
   ];
 }

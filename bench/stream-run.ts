@@ -8,6 +8,7 @@
  * between the two edges of the window; without a consumer, what Core says it accepted.
  */
 import type { Address } from './address.js';
+import { nowMs } from './clock.js';
 import type { ConsumerCommand, ConsumerMessage, ConsumerSettings } from './consumer.js';
 import { type Core, type Mode, startCore } from './core-process.js';
 import { createGauges, type GaugeMemory, Gauges } from './gauges.js';
@@ -21,8 +22,26 @@ import type { ConsumerKind, Context, Settings } from './settings.js';
 import { BenchThread } from './threads.js';
 import type { VerifierSummary } from './verifier.js';
 
+/** What happens beside the events. */
+export interface Beside {
+  /** Before any event is sent. */
+  prepare(target: Address, rest: string | undefined): Promise<void>;
+  /** In the window, which begins at `windowStartMs` of the bench's clock and lasts until this resolves. */
+  run(windowStartMs: number): Promise<void>;
+  /** Every event has been verified: connections may be given up. */
+  leave(): void;
+  /** In any case, at last. */
+  end(): Promise<unknown>;
+}
+
 export interface StreamPlan {
   readonly connections: number;
+  /** Connections besides, that Core must admit. */
+  readonly moreConnections?: number;
+  readonly totp?: 'off' | 'optional';
+  readonly beside?: Beside;
+  /** The window is cut into phases of this length, whose latencies are told apart: even ones and odd ones. */
+  readonly phaseMs?: number;
   readonly consumer: ConsumerKind;
   readonly mode: Mode;
   readonly tls: boolean;
@@ -42,6 +61,8 @@ export interface StreamOutcome {
   readonly eventsSent: number;
   readonly received: readonly VerifierSummary[];
   readonly latency: LatencySummary | undefined;
+  /** Of a window with phases: the even and the odd ones. */
+  readonly phases: readonly [LatencySummary, LatencySummary] | undefined;
   /** How late the bursts of a paced load left. Contained in `latency`. */
   readonly sendLag: LatencySummary | undefined;
   readonly log: LogCheck | undefined;
@@ -106,7 +127,8 @@ async function openTarget(settings: Settings, plan: StreamPlan): Promise<Target>
     entry: settings.coreEntry,
     dir: settings.dir,
     mode: plan.mode,
-    connections: plan.connections,
+    connections: plan.connections + (plan.moreConnections ?? 0),
+    totp: plan.totp,
     shards: plan.shards,
     tls: plan.tls,
     diskBytes: plan.pace
@@ -179,15 +201,21 @@ class StreamRun {
     if (plan.consumer === 'none') this.#acceptedBefore = await this.#accepted();
     else await this.#connectConsumers(plan.consumer);
     await this.#registerNodes();
+    await plan.beside?.prepare(this.#target.target, this.#target.rest);
 
     for (const load of this.#loads) load.send('start');
+    let startMs = nowMs();
     if (plan.pace) {
       const { atMs } = await this.#loads[0]!.receive('started', REGISTER_TIMEOUT_MS);
+      startMs = atMs;
       for (const consumer of this.#consumers) consumer.send({ type: 'started', atMs });
     }
     await this.#sleep(plan.warmupMs, 0, 'warm-up');
     const first = await this.#edge();
-    await this.#sleep(plan.durationMs, plan.warmupMs, 'measuring');
+    await Promise.all([
+      this.#sleep(plan.durationMs, plan.warmupMs, 'measuring'),
+      plan.beside?.run(startMs + plan.warmupMs),
+    ]);
     const last = await this.#edge();
 
     for (const load of this.#loads) load.send('stop');
@@ -198,6 +226,7 @@ class StreamRun {
     await this.#awaitAll(sent, eventsSent);
 
     for (const load of this.#loads) load.send('disconnect');
+    plan.beside?.leave();
     for (const consumer of this.#consumers) consumer.send({ type: 'leave', coreStops: core !== undefined });
     const results = Promise.all(
       this.#consumers.map((consumer) => consumer.receive('result', RESULT_TIMEOUT_MS)),
@@ -221,6 +250,7 @@ class StreamRun {
       eventsSent,
       received: received.map(({ summary }) => summary),
       latency: received[0]?.latency,
+      phases: received[0]?.phases,
       sendLag: lag,
       log,
       coreCpu:
@@ -241,7 +271,10 @@ class StreamRun {
   /** Ends the threads, whatever state the run is in. */
   async end(): Promise<void> {
     this.#ended = true;
-    await Promise.all([...this.#loads, ...this.#consumers].map((thread) => thread.end()));
+    await Promise.all([
+      this.#plan.beside?.end(),
+      ...[...this.#loads, ...this.#consumers].map((thread) => thread.end()),
+    ]);
   }
 
   async #connectConsumers(kind: Exclude<ConsumerKind, 'none'>): Promise<void> {
@@ -256,7 +289,11 @@ class StreamRun {
         gauges: this.#gaugeMemory,
         consumer,
         othersAllowed: this.#target.own === undefined,
-        latency: this.#plan.pace && { pace: this.#plan.pace, warmupMs: this.#plan.warmupMs },
+        latency: this.#plan.pace && {
+          pace: this.#plan.pace,
+          warmupMs: this.#plan.warmupMs,
+          phaseMs: this.#plan.phaseMs,
+        },
       };
       this.#consumers.push(
         new BenchThread(`consumer ${consumer}`, new URL('./consumer.js', import.meta.url), data),

@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 /**
  * A complete, small HoneyBee node in one file, made to be copied: it needs Node 20.19 or newer and nothing else.
- * It registers with Core, sends heartbeats, reconnects, takes honeypots' events as JSON lines (TCP 9100, a log file),
- * wraps each into a PotEvent, and prints the commands Core sends. docs/writing-a-node.md explains the wire.
+ * It registers with Core (with one-time codes, once it has a key), sends heartbeats, reconnects, takes honeypots' events
+ * as JSON lines (TCP 9100, a log file), wraps each into a PotEvent, and answers the commands Core sends.
+ * docs/writing-a-node.md explains the wire.
  *
  *   honeypot ──JSON lines──▶ linesOf ▶ wrapLine ▶ EventQueue ▶ session ──one JSON frame a line──▶ Core:9001
  *
@@ -15,9 +16,19 @@
  * The queue is in memory; what is in it when the process ends is gone, and the summary says how many.
  */
 import { isUtf8 } from 'node:buffer';
-import { randomBytes } from 'node:crypto';
+import { createHmac, randomBytes } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
-import { readFileSync, realpathSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import net from 'node:net';
 import { hostname } from 'node:os';
@@ -43,6 +54,7 @@ const LIMITS = {
   drainMs: 5_000, // on a signal: for the queue to empty
   leaveMs: 3_000, // for Core to read all up to NodeDrop, and to close
   followMs: 200, // a followed file is looked at so often
+  installMs: 500, // what stands here in place of installing a honeypot takes so long
 } as const;
 
 const EXIT = { ok: 0, refused: 2, usage: 64, noInput: 66, unavailable: 69, software: 70 } as const;
@@ -78,9 +90,10 @@ const HELP = `A small HoneyBee node. Usage: npm run node -- [options]
 
   --core HOST:PORT         Core's node port (127.0.0.1:9001)
   --tls                    TLS 1.3; --ca FILE: the authority to trust
+  --cert FILE --key FILE   with --tls: the certificate this node shows, and its key
   --name NAME              what Core remembers this node by (${hostname()})
   --id U64                 node id (random, or the one in --state)
-  --state FILE             remembers the node id
+  --state FILE             remembers the node id, and the key that Core issues for one-time codes
   --type Full|Agent        (Full)
   --pot-type TYPE          for lines that carry no pot_type (cowrie)
   --pot-id ID              for lines that carry no pot_id (TYPE-01)
@@ -89,7 +102,7 @@ const HELP = `A small HoneyBee node. Usage: npm run node -- [options]
   --file PATH              send a honeypot's log file, then end
   --follow                 do not end: send what is appended, across truncation and rotation
   --raw                    send lines that are not JSON objects as {"raw": line}, in place of skipping them
-  --totp CODE              sent with each registration
+  --totp CODE              sent while this node has no key; with --state it asks for one by itself
   --heartbeat-seconds N    (30)
   --quiet                  warnings and errors only
 
@@ -99,7 +112,17 @@ function readOptions(args: string[]) {
   const text = { type: 'string' } as const;
   const flag = { type: 'boolean', default: false } as const;
   const flags = { tls: flag, 'no-listen': flag, follow: flag, raw: flag, quiet: flag, help: flag };
-  const texts = { ca: text, id: text, state: text, 'pot-id': text, listen: text, file: text, totp: text };
+  const texts = {
+    ca: text,
+    cert: text,
+    key: text,
+    id: text,
+    state: text,
+    'pot-id': text,
+    listen: text,
+    file: text,
+    totp: text,
+  };
   const { values } = parseArgs({
     args,
     options: {
@@ -132,28 +155,117 @@ function readOptions(args: string[]) {
   const listens =
     !values['no-listen'] && (values.listen !== undefined || values.file === undefined || values.follow);
   const listen = listens ? address('--listen', values.listen ?? '9100', '127.0.0.1') : undefined;
-  const ca = values.ca === undefined ? {} : { ca: readFileSync(values.ca) };
-  return { ...values, core, ca, potType, potId, listen, heartbeatMs };
+  const files = [values.ca, values.cert, values.key];
+  demand(values.tls || files.every((file) => file === undefined), '--ca, --cert and --key go with --tls');
+  demand((values.cert === undefined) === (values.key === undefined), '--cert and --key go together');
+  const [ca, cert, key] = files.map((file) => {
+    try {
+      return file === undefined ? undefined : readFileSync(file);
+    } catch (error) {
+      throw new Fatal(EXIT.noInput, `${file}: ${(error as Error).message}`);
+    }
+  });
+  return { ...values, core, trust: { ca, cert, key }, potType, potId, listen, heartbeatMs };
 }
 type Options = ReturnType<typeof readOptions>;
 
-/** Ids are unsigned 64-bit, a JavaScript number would round most of them: bigint here, digits on every wire. */
-function readNodeId({ id, state }: Options): bigint {
-  let digits = id;
+/**
+ * Who this node is, over restarts: its id, and the key of its one-time codes. The key is a secret that Core issues once
+ * and never again: it is on the disk before anything else happens, readable by nobody else, and is never printed.
+ *
+ *   --state FILE   {"node_id":"9007199254740993","totp_key":"JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"}
+ */
+class Identity {
+  /** Ids are unsigned 64-bit, a JavaScript number would round most of them: bigint here, digits on every wire. */
+  readonly nodeId: bigint;
+  readonly #file: string | undefined;
+  readonly #firstCode: string | undefined;
+  #key: string | undefined;
+
+  constructor({ id, state, totp }: Options) {
+    const known = state === undefined ? {} : readState(state);
+    const digits = id ?? known.node_id ?? String(randomBytes(8).readBigUInt64BE() || 1n);
+    this.nodeId = /^\d{1,20}$/.test(digits) ? BigInt(digits) : 0n;
+    if (this.nodeId < 1n || this.nodeId >= 2n ** 64n)
+      throw new Fatal(EXIT.usage, `a node id is 1 to ${2n ** 64n - 1n}`);
+    this.#key = known.totp_key;
+    this.#file = state;
+    // Core enrols a new name that sends any code; a node that could not keep the key must not ask for it.
+    this.#firstCode = totp ?? (state === undefined ? undefined : '000000');
+    this.#save();
+  }
+
+  /** What goes into the registration. */
+  get credentials(): { totp_code?: string } {
+    const code = this.#key === undefined ? this.#firstCode : totpCode(this.#key, Date.now());
+    return code === undefined ? {} : { totp_code: code };
+  }
+
+  keepKey(key: string): void {
+    if (!isKey(key)) return warn('totp', 'Core issued a TOTP key that is not base32; ignored');
+    this.#key = key;
+    if (this.#file === undefined)
+      return warn('totp', 'Core issued a TOTP key; without --state it is lost when this process ends');
+    try {
+      this.#save();
+      print(`Core issued a TOTP key; it is kept in ${this.#file}`);
+    } catch (error) {
+      warn('totp', `Core issued a TOTP key, which cannot be kept: ${(error as Error).message}`);
+    }
+  }
+
+  /** Whole or not at all: a new file takes the place of the old one. */
+  #save(): void {
+    if (this.#file === undefined) return;
+    const next = `${this.#file}.tmp`;
+    try {
+      rmSync(next, { force: true });
+      const fd = openSync(next, 'wx', 0o600);
+      writeSync(fd, `${JSON.stringify({ node_id: String(this.nodeId), totp_key: this.#key })}\n`);
+      fsyncSync(fd);
+      closeSync(fd);
+      renameSync(next, this.#file);
+    } catch (error) {
+      throw new Fatal(EXIT.usage, `--state: ${(error as Error).message}`);
+    }
+  }
+}
+
+function readState(file: string): { node_id?: string; totp_key?: string } {
+  let text: string;
   try {
-    if (state !== undefined) digits ??= readFileSync(state, 'utf8').trim();
+    text = readFileSync(file, 'utf8').trim();
+    if ((statSync(file).mode & 0o077) !== 0) warn('state', `${file} was readable by others; mended`);
   } catch (error) {
-    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    if (!missing) throw new Fatal(EXIT.usage, `--state: ${(error as Error).message}`);
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
+    throw new Fatal(EXIT.usage, `--state: ${(error as Error).message}`);
   }
-  digits ??= String(randomBytes(8).readBigUInt64BE() || 1n);
-  const nodeId = /^\d{1,20}$/.test(digits) ? BigInt(digits) : 0n;
-  if (nodeId < 1n || nodeId >= 2n ** 64n) throw new Fatal(EXIT.usage, `a node id is 1 to ${2n ** 64n - 1n}`);
-  if (state !== undefined) {
-    writeFileSync(`${state}.tmp`, `${nodeId}\n`);
-    renameSync(`${state}.tmp`, state);
-  }
-  return nodeId;
+  if (/^\d+$/.test(text)) return { node_id: text };
+  const { node_id, totp_key } = parseObject(text) ?? {};
+  if ((node_id !== undefined && typeof node_id !== 'string') || (totp_key !== undefined && !isKey(totp_key)))
+    throw new Fatal(
+      EXIT.usage,
+      `--state: ${file} holds something else than {"node_id":"...","totp_key":"..."}`,
+    );
+  if (node_id === undefined && totp_key === undefined)
+    throw new Fatal(EXIT.usage, `--state: ${file} is not a state file of this node`);
+  return { ...(node_id === undefined ? {} : { node_id }), ...(totp_key === undefined ? {} : { totp_key }) };
+}
+
+const isKey = (value: unknown): value is string =>
+  typeof value === 'string' && /^[A-Z2-7]{16,128}$/.test(value);
+
+/** RFC 6238: HMAC-SHA-1 over the number of the 30-second step, six digits. `key` is base32. */
+export function totpCode(key: string, atMs: number): string {
+  const bits = [...key]
+    .map((digit) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(digit).toString(2).padStart(5, '0'))
+    .join('');
+  const secret = Buffer.from((bits.match(/.{8}/g) ?? []).map((byte) => Number.parseInt(byte, 2)));
+  const step = Buffer.alloc(8);
+  step.writeBigUInt64BE(BigInt(Math.floor(atMs / 30_000)));
+  const digest = createHmac('sha1', secret).update(step).digest();
+  const value = digest.readUInt32BE(digest.at(-1)! & 15) & 0x7fff_ffff;
+  return String(value % 1_000_000).padStart(6, '0');
 }
 
 // ---- lines and JSON as text -----------------------------------------------------------------------------------------
@@ -353,53 +465,77 @@ const message = (name: string, fields: object) => envelope(JSON.stringify({ [nam
 const messageOf = (nodeId: bigint, name: string, fields: object) =>
   envelope(`{"${name}":{"node_id":${nodeId},${JSON.stringify(fields).slice(1)}}`);
 
+type Pot = { readonly type: string; status: 'Installing' | 'Running' | 'Stopped'; events: number };
+
 /** The pots whose events pass, and the answers to Core's commands. A node that runs honeypots begins here. */
 class Pots {
   readonly #nodeId: bigint;
-  readonly #pots = new Map<string, { readonly type: string; running: boolean; events: number }>();
+  readonly #pots = new Map<string, Pot>();
+  /** For news that no command is waiting for any more. */
+  readonly #say: (frame: string) => void;
 
-  constructor(nodeId: bigint) {
+  constructor(nodeId: bigint, say: (frame: string) => void) {
     this.#nodeId = nodeId;
+    this.#say = say;
   }
 
   /** The frames that announce a pot not seen before. */
-  meet(id: string, type: string, running = true): string[] {
+  meet(id: string, type: string, status: Pot['status'] = 'Running'): string[] {
     if (this.#pots.has(id) || this.#pots.size >= LIMITS.pots) return [];
-    this.#pots.set(id, { type, running, events: 0 });
+    this.#pots.set(id, { type, status, events: 0 });
     return [this.#status(id)];
   }
 
   /** Counts an event; false when Core has stopped its pot. */
   admit(id: string): boolean {
     const pot = this.#pots.get(id);
-    if (pot?.running) pot.events++;
-    return pot?.running !== false;
+    if (pot?.status === 'Stopped') return false;
+    if (pot !== undefined) pot.events++;
+    return true;
   }
 
   statuses(): string[] {
     return [...this.#pots.keys()].map((id) => this.#status(id));
   }
 
-  /** The answer to `{"StopPot":"cowrie-01"}`, `{"GetInstalledPots":{}}` and so on. */
+  /** The answer to `{"StopPot":"cowrie-01"}`, `{"GetInstalledPots":{}}` and so on. Work that takes long answers at once
+   *  with where it stands, and again when it is done. */
   answer(name: string, argument: unknown): string[] {
-    if (name === 'GetInstalledPots') return this.statuses();
+    if (name === 'GetInstalledPots' || name === 'UpdateConfig') return this.statuses();
     const { pot_id: id, honeypot_type, auto_start } = isObject(argument) ? argument : { pot_id: argument };
     if (!/^(Install|Deploy|Stop|Restart)Pot$|^GetPot(Status|Logs|Metrics|Info)$/.test(name) || !isName(id)) {
       const text = `this node does not know ${name.slice(0, 64)}`;
       return [message('NodeEvent', { type: 'Error', message: text })];
     }
     if (name === 'InstallPot')
-      this.meet(id, isName(honeypot_type) ? honeypot_type : 'unknown', auto_start === true);
+      return this.#install(id, asName(honeypot_type) ?? 'unknown', auto_start === true);
     const pot = this.#pots.get(id);
-    if (pot && /^(Deploy|Stop|Restart)/.test(name)) pot.running = name !== 'StopPot';
+    if (pot && /^(Deploy|Stop|Restart)/.test(name)) pot.status = name === 'StopPot' ? 'Stopped' : 'Running';
     return [this.#status(id)];
+  }
+
+  #install(id: string, type: string, start: boolean): string[] {
+    const news = this.meet(id, type, 'Installing');
+    const pot = this.#pots.get(id);
+    if (news.length > 0 && pot !== undefined) {
+      // Here a real node fetches and builds the honeypot.
+      setTimeout(() => {
+        if (pot.status === 'Installing') pot.status = start ? 'Running' : 'Stopped';
+        this.#say(this.#status(id));
+      }, LIMITS.installMs).unref();
+    }
+    return news.length > 0 ? news : [this.#status(id)];
   }
 
   #status(id: string): string {
     const pot = this.#pots.get(id);
-    const status = pot === undefined ? 'Failed' : pot.running ? 'Running' : 'Stopped';
     const text = pot === undefined ? 'no such pot on this node' : `${pot.events} events taken`;
-    const fields = { pot_id: id, pot_type: pot?.type ?? 'unknown', status, message: text };
+    const fields = {
+      pot_id: id,
+      pot_type: pot?.type ?? 'unknown',
+      status: pot?.status ?? 'Failed',
+      message: text,
+    };
     return messageOf(this.#nodeId, 'PotStatusUpdate', fields);
   }
 }
@@ -408,6 +544,7 @@ class Pots {
 
 type Node = {
   readonly options: Options;
+  readonly identity: Identity;
   readonly nodeId: bigint;
   readonly outbox: Outbox;
   readonly pots: Pots;
@@ -432,6 +569,8 @@ async function keepSessions(node: Node, end: AbortSignal): Promise<number> {
     // These pass: a code was spent, Core has not noticed yet that our last connection died, a table is full.
     const mayPass = /AUTHENTICATION|ALREADY.REGISTERED|REGISTRATION.FAILED/i.test(broken?.message ?? '');
     refusals = broken instanceof Refusal ? refusals + 1 : 0;
+    if (refusals > 0 && /AUTHENTICATION/.test(broken?.message ?? ''))
+      warn('clock', `if the key is the right one: is the clock? It says ${new Date().toISOString()}`);
     if (refusals >= LIMITS.refusals || (refusals > 0 && !mayPass)) return EXIT.refused;
     if (Date.now() - begunMs > LIMITS.stableMs) failures = 0;
     const pauseMs = Math.min(LIMITS.backoffMaxMs, LIMITS.backoffMinMs * 2 ** Math.min(failures++, 16));
@@ -443,11 +582,11 @@ async function keepSessions(node: Node, end: AbortSignal): Promise<number> {
 
 /** From connecting to closing. Resolves after a goodbye; rejects with what broke it. */
 async function session(node: Node, end: AbortSignal): Promise<void> {
-  const { options, outbox, nodeId } = node;
-  const { core, ca, tls: secure } = options;
+  const { options, outbox, nodeId, identity } = node;
+  const { core, trust, tls: secure } = options;
   const servername = net.isIP(core.host) ? {} : { servername: core.host };
   const socket = secure
-    ? tls.connect({ ...core, ...ca, ...servername, minVersion: 'TLSv1.3' })
+    ? tls.connect({ ...core, ...trust, ...servername, minVersion: 'TLSv1.3' })
     : net.connect(core);
   const frames = linesOf(socket); // what Core sends comes in pieces too, and several frames at once
   const onEnd = () =>
@@ -462,12 +601,15 @@ async function session(node: Node, end: AbortSignal): Promise<void> {
   end.addEventListener('abort', onEnd);
   try {
     await once(socket, secure ? 'secureConnect' : 'connect');
-    const totp = options.totp === undefined ? {} : { totp_code: options.totp };
-    const self = { node_name: options.name, ...node.reported, node_type: options.type, ...totp };
+    const self = {
+      node_name: options.name,
+      ...node.reported,
+      node_type: options.type,
+      ...identity.credentials,
+    };
     await write(socket, messageOf(nodeId, 'NodeRegistration', self));
     const ack = await accepted(frames);
-    if (ack.totp_key !== undefined)
-      warn('totp', 'Core issued a TOTP key; this node keeps none and will be refused next time');
+    if (typeof ack.totp_key === 'string') identity.keepKey(ack.totp_key);
     socket.setTimeout(0);
     if (!options.quiet) print(`registered as ${options.name}, id ${nodeId}`);
     outbox.answers = [...node.pots.statuses(), running];
@@ -686,10 +828,21 @@ async function main(): Promise<number> {
     console.log(HELP);
     return EXIT.ok;
   }
-  const [nodeId, outbox] = [readNodeId(options), new Outbox().setMaxListeners(0)];
-  const pots = new Pots(nodeId);
+  const identity = new Identity(options);
+  const { nodeId } = identity;
+  const outbox = new Outbox().setMaxListeners(0);
+  const pots: Pots = new Pots(nodeId, (frame) => outbox.say(frame));
   const reported = { address: '0.0.0.0', port: 0 };
-  const node: Node = { options, nodeId, outbox, pots, reported, registered: false, restarting: false };
+  const node: Node = {
+    options,
+    identity,
+    nodeId,
+    outbox,
+    pots,
+    reported,
+    registered: false,
+    restarting: false,
+  };
   pots.meet(options.potId, options.potType);
 
   const [stop, end] = [new AbortController(), new AbortController()]; // of reading, and of the session

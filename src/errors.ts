@@ -67,6 +67,8 @@ export const EXIT = {
   ioError: 74,
   /** Another Core holds the data directory. */
   locked: 75,
+  /** A running Core refused what was asked: no token, a wrong one, or one without the role. */
+  noPermission: 77,
   /** The configuration is wrong. */
   config: 78,
 } as const;

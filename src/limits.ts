@@ -39,6 +39,28 @@ export const LIMITS = {
   deadLetterFrameBytes: 4 * KiB,
   /** Refused frames an unregistered connection may send before it is closed (a port scan, HTTP, TLS). */
   refusedBeforeRegistration: 8,
+  /** Connections that wait for their turn to be handed to a shard, all addresses together: as many as there may be
+   *  nodes by default. A fuller queue turns away who has the most waiting. Costs a descriptor each. */
+  waitingConnections: 16_384,
+  /** No more wait than `admission.accepts_per_second` lets in within this time: nodes give up after about 15 s, and a
+   *  turn that comes later is wasted on a connection that is dead. But so many always may. */
+  waitingSeconds: 10,
+  waitingConnectionsMin: 64,
+  /** What `admission.accepts_per_second` lets in at once after a pause: this much of a second's worth. */
+  acceptBurstMs: 50,
+  /** Connections handed to one shard that have not registered yet. More would make what a shard has to do for strangers
+   *  in one turn longer, and with it the latency of everybody's events in a storm; fewer would leave it idle while
+   *  main decides. */
+  registeringPerShard: 64,
+  /** A stranger that has not registered by then makes room for the next one: it is slow, or says nothing. */
+  registeringMs: 250,
+  /** Connections that their nodes have closed and that a shard deals with before it reads from the others again: when
+   *  ten thousand go at once, everybody else's events must not wait for all of them. */
+  endsPerTurn: 16,
+  /** Lines of a level in a second about nodes that come and go. */
+  sessionLogLinesPerSecond: 200,
+  /** Lines in the log about connections that were turned away: one for each reason in this time. */
+  turnedAwayLogIntervalMs: 10_000,
   /** `Error` answers per connection: at most one in this time, the rest is counted in the next one. */
   errorReplyIntervalMs: 1000,
   /** Answers waiting for a node that does not read them; above it the connection is closed. */
@@ -55,6 +77,8 @@ export const LIMITS = {
   /** Restarts of a dead shard: first pause, and the longest one. */
   shardRestartMinMs: 50,
   shardRestartMaxMs: 5_000,
+  /** A shard that ran for so long is restarted after the first pause again. */
+  shardRestartForgetMs: 60_000,
   /** A shard or the aggregator that has not reported ready by then never will. */
   threadStartTimeoutMs: 15_000,
   /** How often a write that found the disk full is tried again. */
@@ -93,6 +117,78 @@ export const LIMITS = {
   tlsRetiredServers: 16,
   /** For whom an earlier certificate's WebSocket server was in the middle of a handshake or a request. */
   tlsRetireMs: 30_000,
+  /** Somebody who changes small state waits so long for the disk, then is told that it is not there. */
+  stateAnswerTimeoutMs: 10_000,
+  /** API tokens kept, revoked and expired ones too; those give way first. All are listed in one answer. */
+  apiTokens: 1000,
+  /** How often it is saved when tokens were last used: a write per request would be one per scrape and page. */
+  tokenUseSaveMs: 60_000,
+  /** Wrong tokens from one address in a minute before it is not listened to for a minute, and addresses remembered. */
+  accessFailuresPerMinute: 30,
+  accessFailureAddresses: 4096,
+  /** The audit trail: bytes of a file, files kept, bytes of a line's texts, bytes waiting for a full disk, refusals
+   *  written in a minute (more would push out what was done), trails being read at once. */
+  auditFileBytes: 16 * MiB,
+  auditFiles: 8,
+  auditTextLength: 1024,
+  auditWaitingBytes: 8 * MiB,
+  auditRefusalsPerMinute: 60,
+  auditReaders: 4,
+  /** Names enrolled or revoked, and how many of them may have enrolled themselves: what strangers can make Core keep
+   *  is bounded (about 100 MB at the longest names), and leaves room for those that an administrator enrols. */
+  enrolmentNames: 262_144,
+  selfEnrolledNames: 196_608,
+  /** Spent steps remembered one by one per name; below the oldest forgotten one every step counts as spent. More
+   *  make each record longer, fewer let a clock that was set back refuse good codes sooner. */
+  spentStepsKept: 32,
+  /** How far the oldest forgotten step may lie ahead of the clock before it is taken for a wrong clock's: longer is how
+   *  long a name can be locked out by that, shorter lets codes be used again after the clock was set back. */
+  spentFloorAheadMs: 24 * 3_600_000,
+  /** Names, and addresses, whose failed codes are remembered; the one that failed longest ago gives way. */
+  lockoutEntries: 16_384,
+  /** The longest time for which names may enrol themselves in `required`. */
+  enrolmentWindowMs: 24 * 3_600_000,
+  /** Lines in the log about refused registrations in a second; the rest is counted. */
+  refusedRegistrationLines: 10,
+  /** Changes of nodes and pots wait so long for the next write, and so many go into one turn of the event loop: at
+   *  some microseconds each, main never pauses for more than a few milliseconds. */
+  registrySaveIntervalMs: 200,
+  registrySaveSlice: 250,
+  /** Within this time the totals of every connected node are written once. A crash loses at most so much of them. */
+  registryTotalsIntervalMs: 60_000,
+  /** A command as JSON: nodes are told to keep frames under 64 KiB, and are owed the same. */
+  commandBytes: 60 * KiB,
+  /** Commands that have not ended, of all nodes and of one, and the bytes of the former. Above it new ones are refused. */
+  commandsLive: 100_000,
+  commandsLivePerNode: 1_000,
+  commandsLiveBytes: 64 * MiB,
+  /** Commands a node works on at once; the rest stays queued here, where it can still be cancelled. */
+  commandsInFlightPerNode: 16,
+  /** Commands that have ended: kept up to this count, size and age, the oldest give way. */
+  commandsKept: 100_000,
+  commandsKeptBytes: 64 * MiB,
+  commandsKeptMs: 30 * 24 * 3600 * 1000,
+  /** Nodes of one rollout: all its commands are made durable in one write, which must fit the backlog of the state. */
+  rolloutNodes: 32_768,
+  /** Rollouts remembered, over or not. Above it, with none that could give way, new ones are refused. */
+  rolloutsKept: 10_000,
+  /** What a node says in answer to a command, in characters: of one pot, and of all pots (GetInstalledPots). */
+  commandResultLength: 16 * KiB,
+  commandResultsLength: 256 * KiB,
+  /** All answers of all GetInstalledPots under way; above it texts are left out of them, and said to be. */
+  commandsCollectedLength: 64 * MiB,
+  /** The last word of a node about a command that goes on, in characters. */
+  commandProgressLength: 1_024,
+  /** GetInstalledPots is done when no pot was heard of for so long. */
+  commandQuietMs: 1_000,
+  /** How often deadlines of commands are looked at; also how long the state may lag behind a node's progress. */
+  commandTickMs: 100,
+  /** Entries a page of commands looks at before it ends short, with a cursor to go on from. */
+  commandScanPerPage: 20_000,
+  /** Bytes of JSON after which a page of commands ends short. */
+  commandPageBytes: 1 * MiB,
+  /** A command that did not reach the disk by then is answered with an error, though it may still be carried out. */
+  commandDurableMs: 10_000,
   /** A request on 9002. */
   restBodyBytes: 256 * KiB,
 } as const;

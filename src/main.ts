@@ -2,30 +2,40 @@
  * Core as a whole: which threads there are, what connects them, and the order in which they start and stop. Runs on
  * the main thread.
  *
- *   start:  data directory -> aggregator (log, 9003) -> shards -> REST (9002) -> node port (9001)   -> "ready"
- *   stop:   node port -> shards drain -> aggregator writes the rest and says goodbye -> REST -> data directory
+ *   start:  data directory -> state, access -> aggregator (log, 9003) -> shards -> REST (9002) -> node port (9001) -> "ready"
+ *   stop:   node port -> shards drain -> aggregator writes the rest and says goodbye -> REST -> state -> data directory
  */
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import { matchesPattern } from './access/pattern.js';
+import { CommandCenter, type KeptCommands, readKeptCommands } from './commands/center.js';
 import type { Config } from './config/config.js';
+import { Control } from './control.js';
+import { Doorkeeper } from './enrolment/doorkeeper.js';
 import { EXIT, FatalError } from './errors.js';
 import { Gate } from './gate/gate.js';
 import { Registrar } from './gate/registrar.js';
 import { Sessions } from './gate/sessions.js';
+import { LIMITS } from './limits.js';
 import { type DataDirectory, holdDataDirectory } from './log/data-directory.js';
 import { newestDeadLetters } from './log/dead-letter-reader.js';
 import { createAggregatorCounters } from './memory/counters.js';
 import { createSessionTable } from './memory/session-table.js';
 import { resolveMode } from './native/addon.js';
+import { REGISTRY_LIMITS } from './registry/limits.js';
 import { NodeRegistry } from './registry/registry.js';
+import { restoreRegistry } from './registry/restore.js';
+import { RegistrySaver } from './registry/saver.js';
 import { createCoreView } from './rest/core-view.js';
 import { createRestServer, type RestServer } from './rest/server.js';
 import type { Health } from './rest/view.js';
 import type { ShardToMain } from './shard/messages.js';
 import { AggregatorThread } from './stream/aggregator-thread.js';
 import { ShardSupervisor } from './supervisor.js';
+import { boundedLogger } from './telemetry/bounded-logger.js';
 import { Metrics } from './telemetry/metrics.js';
+import { createRestMetrics } from './telemetry/rest-metrics.js';
 import { Stats } from './telemetry/stats.js';
 import { Certificates } from './tls/certificates.js';
 
@@ -38,18 +48,31 @@ export interface Ports {
   readonly proxy_port: number;
 }
 
+/** What was on the disk when Core started, and its owners. */
+interface Kept {
+  readonly data: DataDirectory;
+  readonly control: Control;
+  readonly certificates: Certificates | undefined;
+  readonly commands: KeptCommands;
+}
+
 export class Core {
   /** Resolves with the exit code when Core has ended, whoever ended it. */
   readonly ended: Promise<number>;
   readonly #config: Config;
   readonly #logger: Logger;
   readonly #data: DataDirectory;
+  readonly #control: Control;
+  readonly #commands: CommandCenter;
   readonly #aggregator: AggregatorThread;
   readonly #shards: ShardSupervisor;
   readonly #gate: Gate;
   readonly #rest: RestServer;
   readonly #certificates: Certificates | undefined;
   readonly #clock: NodeJS.Timeout;
+  readonly #registry: NodeRegistry;
+  readonly #saver: RegistrySaver;
+  readonly #commandClock: NodeJS.Timeout;
   #health: Health = { status: 'starting', reason: 'not all ports listen yet' };
   #end!: (exitCode: number) => void;
   #stopping = false;
@@ -58,29 +81,31 @@ export class Core {
   static async start(config: Config, version: string, logger: Logger): Promise<Core> {
     const certificates = await Certificates.open(config.tls, logger);
     const data = await holdDataDirectory(config.storage.dir);
+    let control: Control | undefined;
     let core: Core | undefined;
     try {
-      core = new Core(config, version, logger, data, certificates);
+      control = await Control.open(config, logger);
+      control.checkListeners();
+      const kept = { data, control, certificates, commands: await readKeptCommands(control.state) };
+      core = new Core(config, version, logger, kept);
+      await core.#restoreNodes();
       await core.#listen(version);
       return core;
     } catch (error) {
       if (core !== undefined) await core.#abort();
+      await control?.close(Date.now());
       data.release();
       throw error;
     }
   }
 
-  private constructor(
-    config: Config,
-    version: string,
-    logger: Logger,
-    data: DataDirectory,
-    certificates: Certificates | undefined,
-  ) {
+  private constructor(config: Config, version: string, logger: Logger, kept: Kept) {
+    const { control, certificates } = kept;
     this.#certificates = certificates;
     this.#config = config;
     this.#logger = logger;
-    this.#data = data;
+    this.#data = kept.data;
+    this.#control = control;
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
     });
@@ -90,7 +115,9 @@ export class Core {
     const startedAtMs = Date.now();
     const aggregatorCounters = createAggregatorCounters();
     const table = createSessionTable(config.ingest.max_connections);
-    const registry = new NodeRegistry();
+    this.#saver = new RegistrySaver(control.state, table);
+    const registry = new NodeRegistry(REGISTRY_LIMITS, this.#saver);
+    this.#registry = registry;
     const stats = new Stats(aggregatorCounters);
     const shardCount = this.#shardCount();
     const sessions = new Sessions(table, shardCount);
@@ -120,20 +147,38 @@ export class Core {
         },
       },
     );
-    const registrar = new Registrar(
-      registry,
-      sessions,
-      table,
-      this.#shards,
-      logger,
-      config.tls.match_node_name,
+    this.#commands = new CommandCenter(
+      {
+        store: control.state,
+        nodes: registry,
+        audit: control.audit,
+        ttlMs: config.commands.ttl_seconds * SECOND_MS,
+        timeoutMs: config.commands.timeout_seconds * SECOND_MS,
+        nowMs: Date.now,
+        post: (slot, command) => this.#shards.post(slot, { type: 'command', ...command }),
+        matches: matchesPattern,
+      },
+      kept.commands,
     );
+    if (this.#commands.unreadable > 0)
+      logger.warn({ entries: this.#commands.unreadable }, 'commands in the state cannot be read: left out');
+    const doorkeeper = new Doorkeeper(config.auth.totp, control.enrolments, logger);
+    const registrar = new Registrar(registry, sessions, table, this.#shards, {
+      doorkeeper,
+      keeper: this.#saver,
+      logger: boundedLogger(logger),
+      matchNodeName: config.tls.match_node_name,
+      listener: this.#commands,
+    });
+    control.onRevoked = (name) => registrar.dismiss(name, 'enrolment revoked');
     this.#gate = new Gate(config, mode, sessions, this.#shards, logger);
     const metrics = new Metrics({
       version,
       mode,
       stats: () => stats.snapshot(),
+      admission: () => this.#gate.counts(),
       nodes: () => registry.counts(),
+      commands: () => this.#commands.counts(),
       healthy: () => this.#health.status === 'ok',
       ...(certificates !== undefined && { certificate: () => certificates.state() }),
     });
@@ -142,16 +187,23 @@ export class Core {
       sessionTable: table,
       stats,
       metrics,
+      admission: () => this.#gate.counts(),
       newestDeadLetters: (limit) => newestDeadLetters(join(config.storage.dir, 'dead-letters'), limit),
       about: () => ({ version, mode, startedAtMs, uptimeMs: Date.now() - startedAtMs }),
       health: () => this.#health,
     });
     this.#rest = createRestServer({
       config,
-      view,
+      administration: control,
+      core: {
+        view,
+        removal: { remove: (id) => this.#remove(id, registry, registrar) },
+        commands: this.#commands,
+        metrics: createRestMetrics(metrics.registry),
+        ...(config.server.debug ? { debug: this.#faults() } : {}),
+      },
       logger,
       ...(config.tls.backend && certificates !== undefined ? { tls: certificates.material } : {}),
-      ...(config.server.debug ? { debug: this.#faults() } : {}),
     });
     certificates?.onChange((material) => {
       this.#shards.renewTls(material);
@@ -163,6 +215,8 @@ export class Core {
       registrar.sweep();
     }, SECOND_MS);
     this.#clock.unref();
+    this.#commandClock = setInterval(() => this.#commands.tick(), LIMITS.commandTickMs);
+    this.#commandClock.unref();
   }
 
   /** Stops in order; `ended` resolves with the exit code. */
@@ -179,7 +233,7 @@ export class Core {
     await this.#shards.drain();
     clearTimeout(timer);
     const runsLeft = await this.#aggregator.finish(deadlineMs);
-    await this.#close();
+    await this.#close(deadlineMs);
     if (runsLeft > 0) {
       this.#logger.fatal({ runsLeft }, 'stopped before everything that was read could be written');
       this.#end(EXIT.ioError);
@@ -200,6 +254,7 @@ export class Core {
     if (recovered.tornBytes > 0 || recovered.reindexedRecords > 0)
       this.#logger.warn(recovered, 'log recovered after an unclean end');
     await this.#shards.start(this.#shardCount());
+    await this.#control.serve(this.#rest);
     const backendPort = await this.#rest.listen();
     const ports: Ports = {
       node_port: await this.#gate.listen(),
@@ -253,6 +308,9 @@ export class Core {
         this.#logger.warn({ shard: slot, ...entry }, 'TLS connection refused');
         break;
       }
+      case 'command-sent':
+        this.#commands.sent(message.session, message.command);
+        break;
       case 'opened': {
         const session = sessions.get(message.session);
         if (session !== undefined) session.fd = undefined;
@@ -261,7 +319,7 @@ export class Core {
       case 'relay-consumed':
       case 'relay-write':
       case 'relay-close':
-        this.#gate.relay(message);
+        this.#gate.relay(message, (session, command) => this.#commands.sent(session, command));
         break;
       case 'ready':
       case 'drained':
@@ -290,7 +348,7 @@ export class Core {
     this.#gate.stop();
     void this.#shards
       .close()
-      .then(() => this.#close())
+      .then(() => this.#close(Date.now() + this.#config.server.shutdown_timeout_ms))
       .finally(() => this.#end(error.exitCode));
   }
 
@@ -301,10 +359,30 @@ export class Core {
     };
   }
 
-  async #close(): Promise<void> {
+  /** A node is forgotten: what it was still to be told is, too. */
+  async #remove(id: bigint, registry: NodeRegistry, registrar: Registrar): Promise<boolean> {
+    const name = registry.byId(id)?.name;
+    const removed = await registrar.remove(id);
+    if (removed && name !== undefined) this.#commands.nodeRemoved(name, id);
+    return removed;
+  }
+
+  /** The nodes that were known when Core ended. */
+  async #restoreNodes(): Promise<void> {
+    const restored = await restoreRegistry(this.#control.state, this.#registry);
+    if (restored.damaged > 0 || restored.dropped > 0)
+      this.#logger.warn({ ...restored }, 'some of what was kept of nodes could not be used');
+    this.#saver.watch(this.#registry);
+  }
+
+  async #close(deadlineMs: number): Promise<void> {
     clearInterval(this.#clock);
+    clearInterval(this.#commandClock);
     this.#certificates?.close();
     await Promise.all([this.#shards.close(), this.#rest.close()]);
+    this.#commands.close();
+    await this.#saver.close();
+    await this.#control.close(deadlineMs);
     this.#data.release();
   }
 
@@ -314,7 +392,10 @@ export class Core {
     this.#gate.stop();
     clearInterval(this.#clock);
     this.#certificates?.close();
+    clearInterval(this.#commandClock);
+    this.#commands.close();
     await Promise.all([this.#shards.close(), this.#rest.close()]);
     await this.#aggregator.finish(Date.now());
+    await this.#saver.close();
   }
 }

@@ -39,6 +39,8 @@ interface Slot {
   ring: RingObserver;
   counters: Float64Array;
   restartDelayMs: number;
+  /** When it was ready, in performance.now(); Infinity before. */
+  readyMs: number;
   orphans: Orphan[];
 }
 
@@ -174,6 +176,7 @@ export class ShardSupervisor {
       ring: new RingObserver(memory),
       counters,
       restartDelayMs,
+      readyMs: Number.POSITIVE_INFINITY,
       orphans,
     };
     this.#slots[number] = slot;
@@ -212,6 +215,7 @@ export class ShardSupervisor {
       case 'ready':
         if (slot.state !== 'starting') break;
         slot.state = 'running';
+        slot.readyMs = performance.now();
         slot.orphans = [];
         this.#running = [...this.#running, slot.number];
         this.#hooks.onReady(slot.number);
@@ -248,7 +252,9 @@ export class ShardSupervisor {
       if (gaveNotices && orphans.length > 0) this.#giveNotices(slot);
       return this.#checkDrained();
     }
-    const delayMs = slot.restartDelayMs;
+    // One that ran well for long has not died of what killed its predecessor.
+    const ranWell = performance.now() - slot.readyMs > LIMITS.shardRestartForgetMs;
+    const delayMs = ranWell ? LIMITS.shardRestartMinMs : slot.restartDelayMs;
     setTimeout(() => {
       if (this.#stopping) return;
       this.#launch(slot.number, Math.min(delayMs * 2, LIMITS.shardRestartMaxMs), orphans);

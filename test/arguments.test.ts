@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { parseArguments } from '../src/cli/arguments.js';
 import { helpText } from '../src/cli/help.js';
+import { parseExpiry } from '../src/cli/times.js';
 import { environmentName, SETTINGS, settingName } from '../src/config/settings.js';
 import { EXIT, FatalError } from '../src/errors.js';
 
@@ -73,13 +74,27 @@ describe('run', () => {
 
 describe('other commands', () => {
   test('status and tail take a URL and have a default', () => {
-    assert.deepEqual(parseArguments(['status']), { command: 'status', url: 'http://127.0.0.1:9002' });
+    assert.deepEqual(parseArguments(['status']), { command: 'status', flags: {} });
+    assert.deepEqual(parseArguments(['status', '--storage.dir', 'd', '--config', 'f', '--token-file', 't']), {
+      command: 'status',
+      config: 'f',
+      flags: { 'storage.dir': 'd' },
+      tokenFile: 't',
+    });
+    assert.deepEqual(parseArguments(['status', '--url', 'http://h', '--token-file', 't']), {
+      command: 'status',
+      url: 'http://h',
+      flags: {},
+      tokenFile: 't',
+    });
+    assert.deepEqual(parseArguments(['tail']), { command: 'tail', url: 'ws://127.0.0.1:9003' });
     assert.deepEqual(parseArguments(['tail', '--url', 'wss://h/ws']), { command: 'tail', url: 'wss://h/ws' });
     assert.equal(
       refusal('tail', '--url', 'http://h'),
       '--url http://h is no URL that starts with ws:// or wss://, such as ws://127.0.0.1:9003',
     );
     assert.match(refusal('status', '--url=x'), /^--url x is no URL/);
+    assert.match(refusal('status', '--url', 'http://h', '--storage.dir=d'), /^--url asks .* --storage\.dir /);
   });
 
   test('help and version, also as options, win over everything that is known', () => {
@@ -100,9 +115,102 @@ describe('other commands', () => {
     assert.equal(refusal('--url', 'http://h'), '--url belongs to the commands status and tail, not to run');
     assert.equal(
       refusal('tail', '--proxy.port', '1'),
-      '--proxy.port belongs to the command run, not to tail',
+      '--proxy.port belongs to the commands run, status, token and enroll, not to tail',
     );
   });
+});
+
+describe('token', () => {
+  const create = ['token', 'create', '--name', 'ci', '--role', 'read'];
+
+  test('create takes a name, roles, and limits', () => {
+    const action = { do: 'create', name: 'ci', roles: ['read'], eventTypes: [] };
+    assert.deepEqual(parseArguments(create), { command: 'token', action, json: false, flags: {} });
+    assert.deepEqual(
+      parseArguments([
+        ...create,
+        ...['--role', 'stream', '--role=read', '--expires', '30d', '--nodes', 'eu-*'],
+        ...['--event-type', 'cowrie.*', '--event-type', 'x', '--json', '--config=c', '--storage.dir=d'],
+      ]),
+      {
+        command: 'token',
+        action: {
+          do: 'create',
+          name: 'ci',
+          roles: ['read', 'stream'],
+          expires: '30d',
+          nodes: 'eu-*',
+          eventTypes: ['cowrie.*', 'x'],
+        },
+        json: true,
+        config: 'c',
+        flags: { 'storage.dir': 'd' },
+      },
+    );
+  });
+
+  test('list and revoke', () => {
+    const plain = { command: 'token', json: false, flags: {} };
+    assert.deepEqual(parseArguments(['token', 'list']), { ...plain, action: { do: 'list' } });
+    const action = { do: 'revoke', id: 'abcdef23' };
+    assert.deepEqual(parseArguments(['token', 'revoke', 'abcdef23']), { ...plain, action });
+  });
+
+  const refused: [string[], RegExp][] = [
+    [['token'], /one of create, list, revoke/],
+    [['token', 'crate'], /did you mean create/],
+    [['token', 'create', '--role', 'read'], /needs --name/],
+    [['token', 'create', '--name', 'x'], /needs --role ROLE, one of read, stream, command, admin/],
+    [['token', 'create', '--name', 'x', '--role', 'reed'], /--role reed is no role, did you mean read/],
+    [[...create, '--expires', 'soon'], /--expires soon is neither/],
+    [[...create, '--expires', '2027-02-31'], /--expires/],
+    [[...create, '--expires', '0d'], /--expires/],
+    [[...create, '--expires', '999999999w'], /--expires/],
+    [[...create, '--name='], /--name needs a value/],
+    [[...create, 'more'], /unexpected argument more behind token create/],
+    [[...create, '--list'], /--list belongs to the command enroll, not to token/],
+    [['token', 'list', '--name', 'x'], /--name belongs to token create/],
+    [['token', 'revoke'], /needs the id/],
+    [['run', '--name', 'x'], /--name belongs to the command token, not to run/],
+  ];
+  for (const [argv, message] of refused) {
+    test(`refused: ${argv.join(' ')}`, () => assert.match(refusal(...argv), message));
+  }
+
+  test('a token given by mistake is not repeated', () => {
+    const token = 'hb_abcdefgh_ijklmnopqrstuvwxyz';
+    for (const argv of [
+      ['token', 'revoke', token],
+      ['status', '--token', token],
+      ['tail', `--token=${token}`],
+    ]) {
+      const message = refusal(...argv);
+      assert.ok(!message.includes('ijkl'), message);
+    }
+    assert.match(refusal('tail', '--token', token), /--token-file FILE, or HONEYBEE_TOKEN/);
+  });
+});
+
+test('enroll does one thing', () => {
+  const cases: [string[], object][] = [
+    [['eu-1'], { do: 'enroll', name: 'eu-1' }],
+    [['--', '--strange name'], { do: 'enroll', name: '--strange name' }],
+    [['--rotate', 'eu-1'], { do: 'rotate', name: 'eu-1' }],
+    [['--revoke=-x'], { do: 'revoke', name: '-x' }],
+    [['--open', '10m'], { do: 'open', seconds: 600 }],
+    [['--open', '2h'], { do: 'open', seconds: 7200 }],
+    [['--list'], { do: 'list' }],
+    [['--close'], { do: 'close' }],
+  ];
+  for (const [argv, action] of cases) {
+    const expected = { command: 'enroll', action, json: false, flags: {} };
+    assert.deepEqual(parseArguments(['enroll', ...argv]), expected, argv.join(' '));
+    assert.deepEqual(parseArguments(['enroll', '--json', ...argv]), { ...expected, json: true });
+  }
+  for (const argv of [[], ['a', '--list'], ['--open', '1m', '--close'], ['--rotate', 'a', '--revoke', 'a']])
+    assert.match(refusal('enroll', ...argv), /^enroll needs one of NAME, --list/);
+  assert.match(refusal('enroll', 'a', 'b'), /unexpected argument b behind enroll a/);
+  assert.match(refusal('enroll', '--open', 'x'), /--open x is no time/);
 });
 
 describe('what nobody knows is refused, with a suggestion where one is near', () => {
@@ -117,10 +225,13 @@ describe('what nobody knows is refused, with a suggestion where one is near', ()
     [['-x'], 'unknown option -x'],
     [['--help=1'], '--help takes no value'],
     [['stats'], 'unknown command stats, did you mean status?'],
-    [['\u001b[2J'], 'unknown command \\u001b[2J; commands: run, status, tail, help, version'],
+    [['\u001b[2J'], 'unknown command \\u001b[2J; commands: run, status, tail, token, enroll, help, version'],
     [['run', 'fast'], 'unexpected argument fast behind run'],
     [['run', '--', '--proxy.port'], 'unexpected argument --proxy.port behind run'],
-    [['constructor'], 'unknown command constructor; commands: run, status, tail, help, version'],
+    [
+      ['constructor'],
+      'unknown command constructor; commands: run, status, tail, token, enroll, help, version',
+    ],
   ];
   for (const [argv, message] of cases) {
     test(JSON.stringify(argv), () => assert.equal(refusal(...argv), message));
@@ -151,4 +262,26 @@ describe('help', () => {
       assert.ok(text.includes(setting.summary) && text.includes(`default ${value}`), text);
     }
   });
+});
+
+test('times: durations from now, days in UTC, times with their zone, and nothing else', () => {
+  const now = Date.UTC(2026, 10, 21, 12);
+  const cases: [string, number | undefined][] = [
+    ['45s', now + 45_000],
+    ['10m', now + 600_000],
+    ['30d', now + 30 * 86_400_000],
+    ['2w', now + 14 * 86_400_000],
+    ['2027-01-01', Date.UTC(2027, 0, 1)],
+    ['2028-02-29', Date.UTC(2028, 1, 29)],
+    ['2027-02-29', undefined],
+    ['2027-01-01T12:30+01:00', Date.UTC(2027, 0, 1, 11, 30)],
+    ['2027-01-01T12:30:15Z', Date.UTC(2027, 0, 1, 12, 30, 15)],
+    ['2027-01-01T12:30', undefined],
+    ['10', undefined],
+    ['-1d', undefined],
+    ['1.5h', undefined],
+    ['', undefined],
+    ['10M', undefined],
+  ];
+  for (const [text, expected] of cases) assert.equal(parseExpiry(text, now), expected, text);
 });

@@ -41,7 +41,12 @@ test('a silent node reads Unknown, then is disconnected; one that speaks again i
     assert.ok(unknown.every(({ connected }) => connected));
   });
 
-  await t.test('a heartbeat brings it back', async () => {
+  await t.test('whatever it sends brings it back to what it was', async () => {
+    await sleepy!.send(`${numberedEvent(2n, 0)}\n`);
+    await poll('it reads as before', async () => ((await row(2)).status === 'Connected' ? true : undefined));
+  });
+
+  await t.test('a heartbeat says how it is now', async () => {
     await sleepy!.send(`${statusUpdate(2n, 'Running')}\n`);
     await poll('it runs again', async () => ((await row(2)).status === 'Running' ? true : undefined));
     await stream.seen('its status', (line) => line === statusUpdate(2n, 'Running'));

@@ -26,9 +26,11 @@ export class NodeClient {
   #rest = '';
   #error: string | undefined;
 
-  /** `port` of loopback; resolves when the connection stands. `reads`: takes what Core sends. */
-  static async connect(port: number, reads = true): Promise<NodeClient> {
-    return NodeClient.#opened(connect({ host: '127.0.0.1', port, noDelay: true }), 'connect', reads);
+  /** `port` of loopback; resolves when the connection stands. `reads`: takes what Core sends. `from`: the address it
+   *  comes from, for example 127.0.0.2. */
+  static async connect(port: number, reads = true, from?: string): Promise<NodeClient> {
+    const socket = connect({ host: '127.0.0.1', port, noDelay: true, localAddress: from });
+    return NodeClient.#opened(socket, 'connect', reads);
   }
 
   /** The same with TLS; `options` say whom it trusts and what certificate it shows. Core's own is checked. */

@@ -6,16 +6,19 @@
 export interface NodeIdentity {
   readonly id: bigint;
   readonly name: string;
+  /** `totp_code`; none where it is absent. */
+  readonly code?: string | undefined;
 }
 
 export function frame(name: string, body: string): string {
   return `{"version":2,"message":{"${name}":${body}}}`;
 }
 
-export function registration({ id, name }: NodeIdentity): string {
+export function registration({ id, name, code }: NodeIdentity): string {
+  const totp = code === undefined ? '' : `,"totp_code":${JSON.stringify(code)}`;
   return frame(
     'NodeRegistration',
-    `{"node_id":${id},"node_name":${JSON.stringify(name)},"address":"192.0.2.7","port":7000,"node_type":"Full"}`,
+    `{"node_id":${id},"node_name":${JSON.stringify(name)},"address":"192.0.2.7","port":7000,"node_type":"Full"${totp}}`,
   );
 }
 

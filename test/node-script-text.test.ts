@@ -1,8 +1,10 @@
 /** The node that people copy (scripts/node.ts): what it makes of a honeypot's line. No process, no sockets. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { linesOf, splitMembers, toIso, wrapLine } from '../scripts/node.js';
+import { totpCode as benchCode } from '../bench/totp.js';
+import { linesOf, splitMembers, toIso, totpCode, wrapLine } from '../scripts/node.js';
 import { type Fields, MAX_ID, upTo } from './node-double.js';
 
 const own = { nodeId: 2n ** 64n - 1n, potId: 'p', potType: 't' };
@@ -175,5 +177,52 @@ describe('a line becomes a PotEvent', () => {
     assert.deepEqual(await cut(Buffer.from('torn'), 'new file', Buffer.from('x\n')), ['torn', 'x', '']);
     const large = Buffer.alloc(700_000, 'x');
     assert.deepEqual(await cut(large, large, Buffer.from('\nnext\n')), [null, 'next', '']);
+  });
+});
+
+describe('one-time codes', () => {
+  const base32 = (bytes: Buffer) =>
+    (
+      [...bytes]
+        .map((byte) => byte.toString(2).padStart(8, '0'))
+        .join('')
+        .match(/.{5}/g) ?? []
+    )
+      .map((digit) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'[Number.parseInt(digit, 2)])
+      .join('');
+  const codes = { "the script's": totpCode, "the bench's": benchCode };
+
+  // RFC 6238, appendix B, SHA-1; the last six of its eight digits.
+  for (const [seconds, code] of [
+    [59, '287082'],
+    [1_111_111_109, '081804'],
+    [1_111_111_111, '050471'],
+    [1_234_567_890, '005924'],
+    [2_000_000_000, '279037'],
+    [20_000_000_000, '353130'],
+  ] as const) {
+    it(`are those of RFC 6238 at ${seconds} s`, () => {
+      const key = base32(Buffer.from('12345678901234567890'));
+      for (const of of Object.values(codes)) assert.equal(of(key, seconds * 1000), code);
+    });
+  }
+
+  const oathtool = spawnSync('oathtool', ['--version']).status === 0;
+
+  it('are those of oathtool', { skip: oathtool ? false : 'oathtool is not installed' }, () => {
+    fc.assert(
+      fc.property(
+        fc.uint8Array({ minLength: 20, maxLength: 20 }),
+        fc.integer({ min: 0, max: 4_000_000_000 }),
+        (bytes, seconds) => {
+          const key = base32(Buffer.from(bytes));
+          const { stdout } = spawnSync('oathtool', ['--totp', '-b', '-N', `@${seconds}`, key], {
+            encoding: 'utf8',
+          });
+          for (const of of Object.values(codes)) assert.equal(of(key, seconds * 1000), stdout.trim());
+        },
+      ),
+      { seed: 6238, numRuns: 20 },
+    );
   });
 });

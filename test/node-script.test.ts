@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import tls from 'node:tls';
+import { totpCode } from '../bench/totp.js';
 import { ack, folder, lines, MAX_ID, NodeProcess, startCore, startNode, upTo } from './node-double.js';
 
 describe('the node', { concurrency: 4 }, () => {
@@ -117,29 +118,40 @@ describe('the node', { concurrency: 4 }, () => {
       'GetInstalledPots',
       { GetInstalledPots: null },
       { GetPotInfo: 'nowhere \u202e' },
+      'UpdateConfig',
+      { UpdateConfig: {} },
     ];
     for (const command of commands) core.command(command);
     core.command({ StopPot: 'p' }, '18446744073709551614'); // another node's
     core.command({ Dance: {} });
     await core.until('the answers', () => core.of('NodeEvent').length === 2);
+    const installed = () =>
+      core
+        .of('PotStatusUpdate')
+        .findIndex(({ fields }) => fields.status === 'Stopped' && fields.pot_id === 'q');
+    await core.until('q is installed', () => installed() >= 0);
     const answers = core
       .of('PotStatusUpdate')
-      .slice(before)
+      .slice(before, installed())
       .map(({ fields }) => `${fields.pot_id} ${fields.pot_type} ${fields.status}`);
     assert.deepEqual(answers, [
       'p cowrie Running',
       'p cowrie Stopped',
       'p cowrie Running',
-      'q dionaea Stopped',
+      'q dionaea Installing',
       'p cowrie Running',
-      'q dionaea Stopped',
+      'q dionaea Installing',
       'p cowrie Running',
-      'q dionaea Stopped',
+      'q dionaea Installing',
       'nowhere \u202e unknown Failed',
+      'p cowrie Running',
+      'q dionaea Installing',
+      'p cowrie Running',
+      'q dionaea Installing',
     ]);
     assert.equal(core.of('NodeEvent')[1]!.fields.type, 'Error');
     assert.ok(core.of('PotStatusUpdate').every(({ text }) => text.includes(`"node_id":${MAX_ID},`)));
-    await node.until('nine lines', () => node.out.split('\n').length === commands.length + 3);
+    await node.until('a line for each', () => node.out.split('\n').length === commands.length + 3);
     const printed = node.out.trim().split('\n');
     assert.deepEqual(
       printed.map((line) => JSON.parse(line).command),
@@ -230,6 +242,80 @@ describe('the node', { concurrency: 4 }, () => {
     assert.equal(core.sockets.length, 1);
   });
 
+  it('installs a pot and starts it where that is asked for, and knows it from then on', async (t) => {
+    const core = await startCore(t);
+    startNode(t, core, '--no-listen', '--pot-id', 'p');
+    await core.until('running', () => core.of('NodeStatusUpdate').length > 0);
+    const of = (pot: string) =>
+      core
+        .of('PotStatusUpdate')
+        .filter(({ fields }) => fields.pot_id === pot)
+        .map(({ fields }) => fields.status);
+    core.command({ InstallPot: { pot_id: 'a', honeypot_type: 'heralding', git_url: 'x', auto_start: true } });
+    core.command({ InstallPot: { pot_id: 'b', honeypot_type: 'heralding', auto_start: false } });
+    await core.until('both are there', () => of('a').length === 2 && of('b').length === 2);
+    assert.deepEqual(
+      [of('a'), of('b')],
+      [
+        ['Installing', 'Running'],
+        ['Installing', 'Stopped'],
+      ],
+    );
+    core.command({ DeployPot: 'b' });
+    core.command({ InstallPot: { pot_id: 'b', honeypot_type: 'other' } });
+    core.command({ GetInstalledPots: {} });
+    await core.until('all answers', () => of('b').length === 5 && of('a').length === 3);
+    assert.deepEqual(of('b').slice(2), ['Running', 'Running', 'Running']);
+  });
+
+  it('asks for a key, keeps it for itself alone, and shows a valid code ever after', async (t) => {
+    const core = await startCore(t);
+    const [state, file] = [join(folder(t), 'state'), join(folder(t), 'empty.json')];
+    writeFileSync(file, '');
+    const key = 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP';
+    core.onRegistration = (socket) => {
+      const issued = core.sockets.length === 1 ? { totp_key: key } : {};
+      socket.write(ack({ accepted: true, ...issued }));
+    };
+    const codes: unknown[] = [];
+    const run = async (...args: string[]) => {
+      const [before, node] = [Date.now(), new NodeProcess(['--core', core.address, '--file', file, ...args])];
+      assert.equal(await node.ended(), 0, node.err);
+      const { totp_code } = core.of('NodeRegistration').at(-1)!.fields;
+      codes.push(totp_code);
+      assert.ok(!(node.err + node.out).includes(key), 'the key is never printed');
+      return [before, Date.now()].map((at) => totpCode(key, at)).includes(String(totp_code));
+    };
+    assert.equal(await run('--state', state), false);
+    assert.equal(codes[0], '000000', 'any code asks for a key');
+    assert.equal(statSync(state).mode & 0o777, 0o600);
+    assert.equal(JSON.parse(readFileSync(state, 'utf8')).totp_key, key);
+    assert.ok(await run('--state', state));
+    chmodSync(state, 0o644);
+    assert.ok(await run('--state', state, '--totp', '111111'), 'a key is better than a code given by hand');
+    assert.equal(statSync(state).mode & 0o777, 0o600);
+    assert.equal(
+      new Set(core.of('NodeRegistration').map(({ text }) => /"node_id":(\d+)/.exec(text)![1])).size,
+      1,
+    );
+    await run();
+    assert.equal(codes.at(-1), undefined, 'who could not keep a key does not ask for one');
+  });
+
+  it('goes on with the key it was given while it runs, also without a place to keep it', async (t) => {
+    const core = await startCore(t);
+    const key = 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ';
+    core.onRegistration = (socket) =>
+      socket.write(ack({ accepted: true, ...(core.sockets.length === 1 ? { totp_key: key } : {}) }));
+    const node = startNode(t, core, '--no-listen', '--totp', '123456');
+    await node.until('the warning', () => /without --state it is lost/.test(node.err));
+    const before = Date.now();
+    core.sockets[0]!.destroy();
+    await core.until('a second session', () => core.of('NodeRegistration').length === 2);
+    const code = core.of('NodeRegistration')[1]!.fields.totp_code;
+    assert.ok([before, Date.now()].map((at) => totpCode(key, at)).includes(String(code)));
+  });
+
   it('keeps its id in the state file, drawn from all 64 bits', async (t) => {
     const core = await startCore(t);
     const state = join(folder(t), 'id');
@@ -239,10 +325,15 @@ describe('the node', { concurrency: 4 }, () => {
       const node = new NodeProcess(['--core', core.address, '--state', state, '--file', file]);
       assert.equal(await node.ended(), 0, node.err);
     }
-    const id = readFileSync(state, 'utf8').trim();
+    const id = JSON.parse(readFileSync(state, 'utf8')).node_id;
     assert.ok(BigInt(id) > 0n && BigInt(id) < 2n ** 64n);
     for (const { text } of core.of('NodeRegistration')) assert.ok(text.includes(`"node_id":${id},`));
     assert.equal(core.of('NodeRegistration').length, 2);
+    // Digits alone, as the script's first version wrote them.
+    writeFileSync(state, `${MAX_ID}\n`);
+    const node = new NodeProcess(['--core', core.address, '--state', state, '--file', file]);
+    assert.equal(await node.ended(), 0, node.err);
+    assert.ok(core.of('NodeRegistration').at(-1)!.text.includes(`"node_id":${MAX_ID},`));
   });
 
   it('ends at once on a signal while there is no Core, and says what was not sent', async (t) => {
@@ -261,7 +352,21 @@ describe('the node', { concurrency: 4 }, () => {
 
   it('names what is wrong with how it was called', async (t) => {
     const core = await startCore(t);
+    const path = folder(t);
+    const damaged = (text: string) => {
+      const file = join(path, `state-${damagedFiles++}`);
+      writeFileSync(file, text);
+      return file;
+    };
+    let damagedFiles = 0;
     const calls: [string[], number, RegExp][] = [
+      [['--state', damaged('{"node_id":5}')], 64, /--state: .*state-0/],
+      [['--state', damaged('{"totp_key":"secret!"}')], 64, /--state: .*state-1/],
+      [['--state', damaged('{}')], 64, /--state: .*state-2/],
+      [['--state', path], 64, /--state/],
+      [['--cert', 'x', '--key', 'y'], 64, /--tls/],
+      [['--tls', '--cert', 'x'], 64, /go together/],
+      [['--tls', '--ca', join(path, 'missing')], 66, /missing/],
       [['--nonsense'], 64, /nonsense/],
       [['--id', '0'], 64, /18446744073709551615/],
       [['--id', '18446744073709551616'], 64, /18446744073709551615/],
@@ -327,5 +432,18 @@ describe('the node', { concurrency: 4 }, () => {
     const node = startNode(t, address, '--tls', '--ca', cert, '--file', file);
     assert.equal(await node.ended(), 0, node.err);
     assert.deepEqual(core.numbers(), upTo(2000));
+
+    const asking = { key: readFileSync(key), cert: readFileSync(cert), ca: readFileSync(cert) };
+    const mutual = tls.createServer({ ...asking, requestCert: true }, (socket) => core.accept(socket));
+    mutual.on('tlsClientError', () => {});
+    await once(mutual.listen(0, '127.0.0.1'), 'listening');
+    t.after(() => mutual.close());
+    const asked = `127.0.0.1:${(mutual.address() as net.AddressInfo).port}`;
+    const stranger = startNode(t, asked, '--tls', '--ca', cert, '--file', file);
+    await stranger.until('no certificate', () => /Core at/.test(stranger.err));
+    assert.equal(core.of('NodeRegistration').length, 1);
+    const known = startNode(t, asked, '--tls', '--ca', cert, '--cert', cert, '--key', key, '--file', file);
+    assert.equal(await known.ended(), 0, known.err);
+    assert.equal(core.of('NodeRegistration').length, 2);
   });
 });

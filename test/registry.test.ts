@@ -423,7 +423,9 @@ test('after any steps the indexes agree with each other and with a list that is 
         registry.assertInvariants();
         assert.deepEqual(
           registry.list().map(shown),
-          model.nodes.map(({ leftAt: _, ...node }) => node),
+          model.nodes
+            .map(({ leftAt: _, ...node }) => node)
+            .sort((left, right) => (left.id < right.id ? -1 : 1)),
         );
         for (const node of model.nodes) {
           const record = registry.byId(node.id);

@@ -33,7 +33,6 @@ for (const mode of MODES) {
         assert.deepEqual(shard.posts, [
           {
             type: 'register',
-            certificateNames: undefined,
             session: 0,
             registration: {
               nodeId: NODE_ID,
@@ -42,6 +41,8 @@ for (const mode of MODES) {
               port: 8080,
               nodeType: 'Full',
             },
+            totpCode: null,
+            certificateNames: undefined,
           },
         ]);
         assert.ok(node.transport.paused, 'read from while main decides');

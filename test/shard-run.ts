@@ -51,6 +51,7 @@ export interface ShardOptions {
   readonly ringBytes?: number;
   readonly maxFrameBytes?: number;
   readonly errorReplies?: boolean;
+  readonly maxErrorsPerMinute?: number;
 }
 
 /** Connections that one test shard may have in its life. */
@@ -71,7 +72,8 @@ export class TestShard {
   #sessions = 0;
 
   constructor(mode: Mode, options: ShardOptions = {}) {
-    const { ringBytes = 8 << 20, maxFrameBytes = LIMITS.frameBytes, errorReplies = true } = options;
+    const { ringBytes = 8 << 20, maxFrameBytes = LIMITS.frameBytes } = options;
+    const { errorReplies = true, maxErrorsPerMinute = 0 } = options;
     const ring = createRingMemory(ringBytes);
     const start = { ring, counters: this.counters, aggregatorPort: { postMessage() {} } };
     this.output = new ShardOutput(
@@ -99,6 +101,7 @@ export class TestShard {
       table: this.table,
       maxFrameBytes,
       errorReplies,
+      maxErrorsPerMinute,
       post: (message) => this.posts.push(message),
       logRefused() {},
       ended() {},
@@ -162,6 +165,10 @@ class TestTransport implements Transport {
   write(text: string): void {
     assert.ok(!this.closed, 'written to a closed transport');
     this.written.push(text);
+  }
+
+  writeCommand(_command: string, text: string): void {
+    this.write(text);
   }
 
   pause(): void {

@@ -1,86 +1,236 @@
 /**
- * The command line: which command, and its options. Values of settings stay text here; `config/load.ts` checks them
+ * The command line: which command, and what it is told. Values of settings stay text here; `config/load.ts` checks them
  * together with the file and the environment, so that all mistakes are reported at once.
  *
  * Pure; nothing is read or written.
  */
-import { parseArgs } from 'node:util';
+import { ROLES, type Role } from '../access/principal.js';
 import { nearest } from '../config/nearest.js';
-import { findSetting, SETTINGS, settingName } from '../config/settings.js';
-import { cut, printable } from '../config/values.js';
-import { EXIT, FatalError } from '../errors.js';
+import {
+  COMMANDS,
+  type Command,
+  checkOptions,
+  type Given,
+  isOption,
+  readable,
+  splitArguments,
+  usage,
+} from './options.js';
+import { parseDuration, parseExpiry } from './times.js';
 
-export interface RunArguments {
-  readonly command: 'run';
+/** Where the configuration is: for Core itself, and for what looks for the data directory. */
+export interface ConfigArguments {
   /** The file named by `--config`. */
   readonly config?: string;
   /** By setting name, unchecked: `{ 'server.node_port': '0' }`. */
   readonly flags: Readonly<Record<string, string>>;
 }
 
+export interface RunArguments extends ConfigArguments {
+  readonly command: 'run';
+}
+
 /** Commands that talk to a Core that is running. */
-export interface ClientArguments {
-  readonly command: 'status' | 'tail';
+export interface StatusArguments extends ConfigArguments {
+  readonly command: 'status';
+  /** Absent: the Core of this machine. */
+  readonly url?: string;
+  readonly tokenFile?: string;
+}
+
+export interface TailArguments {
+  readonly command: 'tail';
   readonly url: string;
+  readonly tokenFile?: string;
+}
+
+export type TokenAction =
+  | {
+      readonly do: 'create';
+      readonly name: string;
+      readonly roles: readonly Role[];
+      /** As `parseExpiry` takes it. */
+      readonly expires?: string;
+      readonly nodes?: string;
+      readonly eventTypes: readonly string[];
+    }
+  | { readonly do: 'list' }
+  | { readonly do: 'revoke'; readonly id: string };
+
+export interface TokenArguments extends ConfigArguments {
+  readonly command: 'token';
+  readonly action: TokenAction;
+  readonly json: boolean;
+}
+
+export type EnrollAction =
+  | { readonly do: 'enroll' | 'rotate' | 'revoke'; readonly name: string }
+  | { readonly do: 'open'; readonly seconds: number }
+  | { readonly do: 'list' | 'close' };
+
+export interface EnrollArguments extends ConfigArguments {
+  readonly command: 'enroll';
+  readonly action: EnrollAction;
+  readonly json: boolean;
 }
 
 export interface PlainArguments {
   readonly command: 'help' | 'version';
 }
 
-export type Arguments = RunArguments | ClientArguments | PlainArguments;
-
-type Command = Arguments['command'];
-
-export const COMMANDS: Readonly<Record<Command, string>> = {
-  run: 'runs Core; what happens when no command is given',
-  status: 'prints what a running Core reports over REST',
-  tail: 'prints the live stream of a running Core, one record a line',
-  help: 'prints this text',
-  version: 'prints the version',
-};
+export type Arguments =
+  | RunArguments
+  | StatusArguments
+  | TailArguments
+  | TokenArguments
+  | EnrollArguments
+  | PlainArguments;
 
 export const DEFAULT_URL = { status: 'http://127.0.0.1:9002', tail: 'ws://127.0.0.1:9003' } as const;
 
 const PROTOCOLS = { status: ['http:', 'https:'], tail: ['ws:', 'wss:'] } as const;
 
-/** Options with a value, beside the settings. Which command takes which is checked below. */
-const VALUE_OPTIONS = ['config', 'url'] as const;
-const PLAIN_OPTIONS = { help: 'h', version: 'V' } as const;
-
-interface Given {
-  readonly commands: string[];
-  readonly options: Map<string, string>;
-}
-
 /** @throws {FatalError} with {@link EXIT.usage} */
 export function parseArguments(argv: readonly string[]): Arguments {
-  const { commands, options } = collect(argv);
-  if (options.has('help')) return { command: 'help' };
-  if (options.has('version')) return { command: 'version' };
-  const command = commandOf(commands);
+  const given = splitArguments(argv);
+  if (given.options.has('help')) return { command: 'help' };
+  if (given.options.has('version')) return { command: 'version' };
+  const command = commandOf(given.words);
+  // `help status` is as good as `help`.
+  if (command === 'help' || command === 'version') {
+    if (command === 'version') noMoreWords(given, 1);
+    return { command };
+  }
+  if (command !== 'token' && command !== 'enroll') noMoreWords(given, 1);
+  checkOptions(command, given);
   switch (command) {
     case 'run':
-      return run(options);
+      return { command, ...configOf(given) };
     case 'status':
+      return status(given);
     case 'tail':
-      return client(command, options);
-    case 'help':
-    case 'version':
-      return { command };
+      return { command, url: urlOf('tail', given) ?? DEFAULT_URL.tail, ...tokenFileOf(given) };
+    case 'token':
+      return { command, action: tokenAction(given), json: given.options.has('json'), ...configOf(given) };
+    case 'enroll':
+      return { command, action: enrollAction(given), json: given.options.has('json'), ...configOf(given) };
   }
 }
 
-function run(options: Map<string, string>): RunArguments {
-  if (options.has('url')) throw usage('--url belongs to the commands status and tail, not to run');
-  const { config, ...flags } = Object.fromEntries(options);
-  return { command: 'run', flags, ...(config === undefined ? {} : { config }) };
+function status(given: Given): StatusArguments {
+  const url = urlOf('status', given);
+  const { config, flags } = configOf(given);
+  const local = config === undefined ? Object.keys(flags)[0] : 'config';
+  if (url !== undefined && local !== undefined)
+    throw usage(`--url asks a Core anywhere, --${local} finds the one of this machine: one of the two`);
+  return {
+    command: 'status',
+    flags,
+    ...(config === undefined ? {} : { config }),
+    ...(url === undefined ? {} : { url }),
+    ...tokenFileOf(given),
+  };
 }
 
-function client(command: 'status' | 'tail', options: Map<string, string>): ClientArguments {
-  const other = [...options.keys()].find((name) => name !== 'url');
-  if (other !== undefined) throw usage(`--${other} belongs to the command run, not to ${command}`);
-  const url = options.get('url') ?? DEFAULT_URL[command];
+function tokenAction(given: Given): TokenAction {
+  const [, verb, id] = given.words;
+  const verbs = ['create', 'list', 'revoke'];
+  if (verb === undefined) throw usage('token needs one of create, list, revoke');
+  const unwanted = ['name', 'role', 'expires', 'nodes', 'event-type'].find((name) => given.options.has(name));
+  if (verb !== 'create' && verbs.includes(verb) && unwanted !== undefined)
+    throw usage(`--${unwanted} belongs to token create`);
+  switch (verb) {
+    case 'create':
+      noMoreWords(given, 2);
+      return newToken(given);
+    case 'list':
+      noMoreWords(given, 2);
+      return { do: 'list' };
+    case 'revoke':
+      if (id === undefined) throw usage('token revoke needs the id of a token; token list shows them');
+      noMoreWords(given, 3);
+      // Never repeated: it may be the whole token.
+      if (!/^[a-z2-7]{8}$/.test(id)) throw usage('token revoke takes the id alone, 8 letters and digits');
+      return { do: 'revoke', id };
+    default: {
+      const near = nearest(verb, verbs);
+      throw usage(
+        `unknown: token ${readable(verb)}${near ? `, did you mean ${near}?` : `; one of ${verbs.join(', ')}`}`,
+      );
+    }
+  }
+}
+
+function newToken(given: Given): TokenAction {
+  const name = lastOf(given, 'name');
+  if (name === undefined) throw usage('token create needs --name NAME: what the token is for');
+  const roles = given.options.get('role') ?? [];
+  if (roles.length === 0) throw usage(`token create needs --role ROLE, one of ${ROLES.join(', ')}`);
+  for (const role of roles) {
+    if (isRole(role)) continue;
+    const near = nearest(role, ROLES);
+    throw usage(
+      `--role ${readable(role)} is no role${near ? `, did you mean ${near}?` : ''}; roles: ${ROLES.join(', ')}`,
+    );
+  }
+  const expires = lastOf(given, 'expires');
+  if (expires !== undefined && parseExpiry(expires, Date.now()) === undefined)
+    throw usage(
+      `--expires ${readable(expires)} is neither a time such as 30d or 12h nor a day such as 2027-01-01`,
+    );
+  const nodes = lastOf(given, 'nodes');
+  return {
+    do: 'create',
+    name,
+    roles: [...new Set(roles.filter(isRole))],
+    eventTypes: given.options.get('event-type') ?? [],
+    ...(expires === undefined ? {} : { expires }),
+    ...(nodes === undefined ? {} : { nodes }),
+  };
+}
+
+function isRole(text: string): text is Role {
+  return (ROLES as readonly string[]).includes(text);
+}
+
+function enrollAction(given: Given): EnrollAction {
+  const actions: EnrollAction[] = [];
+  const [, name] = given.words;
+  noMoreWords(given, 2);
+  if (name !== undefined) actions.push({ do: 'enroll', name });
+  for (const option of ['rotate', 'revoke'] as const) {
+    const other = lastOf(given, option);
+    if (other !== undefined) actions.push({ do: option, name: other });
+  }
+  const open = lastOf(given, 'open');
+  if (open !== undefined) {
+    const seconds = parseDuration(open);
+    if (seconds === undefined) throw usage(`--open ${readable(open)} is no time such as 10m or 2h`);
+    actions.push({ do: 'open', seconds });
+  }
+  for (const option of ['list', 'close'] as const)
+    if (given.options.has(option)) actions.push({ do: option });
+  const [action, another] = actions;
+  if (action === undefined || another !== undefined)
+    throw usage('enroll needs one of NAME, --list, --rotate NAME, --revoke NAME, --open TIME, --close');
+  return action;
+}
+
+function configOf({ options }: Given): ConfigArguments {
+  const config = options.get('config')?.at(-1);
+  const flags: Record<string, string> = {};
+  for (const [name, values] of options) if (!isOption(name)) flags[name] = values.at(-1)!;
+  return { flags, ...(config === undefined ? {} : { config }) };
+}
+
+function tokenFileOf(given: Given): { tokenFile?: string } {
+  const tokenFile = lastOf(given, 'token-file');
+  return tokenFile === undefined ? {} : { tokenFile };
+}
+
+function urlOf(command: 'status' | 'tail', given: Given): string | undefined {
+  const url = lastOf(given, 'url');
+  if (url === undefined) return undefined;
   const protocols: readonly string[] = PROTOCOLS[command];
   if (!URL.canParse(url) || !protocols.includes(new URL(url).protocol)) {
     const wanted = protocols.map((protocol) => `${protocol}//`).join(' or ');
@@ -88,95 +238,23 @@ function client(command: 'status' | 'tail', options: Map<string, string>): Clien
       `--url ${readable(url)} is no URL that starts with ${wanted}, such as ${DEFAULT_URL[command]}`,
     );
   }
-  return { command, url };
+  return url;
 }
 
-function commandOf(commands: readonly string[]): Command {
-  const [name = 'run', ...rest] = commands;
+function lastOf({ options }: Given, name: string): string | undefined {
+  return options.get(name)?.at(-1);
+}
+
+function commandOf([name = 'run']: readonly string[]): Command {
   const known = Object.keys(COMMANDS);
-  if (!known.includes(name)) {
-    const near = nearest(name, known);
-    throw usage(
-      `unknown command ${readable(name)}${near ? `, did you mean ${near}?` : `; commands: ${known.join(', ')}`}`,
-    );
-  }
-  // `help status` is as good as `help`.
-  if (rest.length > 0 && name !== 'help')
-    throw usage(`unexpected argument ${readable(rest[0]!)} behind ${name}`);
-  return name as Command;
+  if (known.includes(name)) return name as Command;
+  const near = nearest(name, known);
+  throw usage(
+    `unknown command ${readable(name)}${near ? `, did you mean ${near}?` : `; commands: ${known.join(', ')}`}`,
+  );
 }
 
-/** Splits the command line; refuses options nobody knows and options without their value. */
-function collect(argv: readonly string[]): Given {
-  // Not strict: its own messages cannot suggest anything, and a boolean could not stand alone or take a value.
-  const { tokens } = parseArgs({
-    args: [...argv],
-    options: optionTypes(),
-    allowPositionals: true,
-    strict: false,
-    tokens: true,
-  });
-  const commands: string[] = [];
-  const options = new Map<string, string>();
-  /** A boolean setting that stood alone takes `true` or `false` when that comes next. */
-  let alone: string | undefined;
-  for (const token of tokens) {
-    const waiting = alone;
-    alone = undefined;
-    if (token.kind === 'positional') {
-      if (waiting !== undefined && (token.value === 'true' || token.value === 'false')) {
-        options.set(waiting, token.value);
-      } else commands.push(token.value);
-    } else if (token.kind === 'option') {
-      const { name, value } = token;
-      if (!isKnown(name)) throw unknownOption(token.rawName);
-      if (Object.hasOwn(PLAIN_OPTIONS, name)) {
-        if (value !== undefined) throw usage(`${token.rawName} takes no value`);
-        options.set(name, '');
-      } else if (isBoolean(name)) {
-        options.set(name, value ?? 'true');
-        if (value === undefined) alone = name;
-      } else {
-        const missing = value === undefined || (!token.inlineValue && /^-[^\d]/.test(value));
-        if (missing || (name === 'config' && value === '')) throw usage(`${token.rawName} needs a value`);
-        options.set(name, value);
-      }
-    }
-  }
-  return { commands, options };
-}
-
-function optionTypes(): Record<string, { type: 'string' | 'boolean'; short?: string }> {
-  const types: Record<string, { type: 'string' | 'boolean'; short?: string }> = {};
-  for (const name of VALUE_OPTIONS) types[name] = { type: 'string' };
-  for (const [name, short] of Object.entries(PLAIN_OPTIONS)) types[name] = { type: 'boolean', short };
-  for (const setting of SETTINGS) {
-    types[settingName(setting)] = { type: setting.kind === 'boolean' ? 'boolean' : 'string' };
-  }
-  return types;
-}
-
-function knownOptions(): string[] {
-  return [...SETTINGS.map(settingName), ...VALUE_OPTIONS, ...Object.keys(PLAIN_OPTIONS)];
-}
-
-function isKnown(name: string): boolean {
-  return knownOptions().includes(name);
-}
-
-function isBoolean(name: string): boolean {
-  return findSetting(name)?.kind === 'boolean';
-}
-
-function unknownOption(rawName: string): FatalError {
-  const near = nearest(rawName.replace(/^-+/, ''), knownOptions());
-  return usage(`unknown option ${readable(rawName)}${near ? `, did you mean --${near}?` : ''}`);
-}
-
-function readable(text: string): string {
-  return cut(printable(text));
-}
-
-function usage(message: string): FatalError {
-  return new FatalError(EXIT.usage, `${message}\nhoneybee-core help lists every command and option`);
+function noMoreWords({ words }: Given, count: number): void {
+  if (words.length > count)
+    throw usage(`unexpected argument ${readable(words[count]!)} behind ${words.slice(0, count).join(' ')}`);
 }

@@ -1,12 +1,18 @@
 /** The help text, made from the table of settings. Plain ASCII: it must read the same on every terminal and in a file. */
+import { ROLES } from '../access/principal.js';
 import { DEFAULT_FILE } from '../config/load.js';
 import type { Setting } from '../config/setting.js';
 import { environmentName, SECTIONS, SETTINGS, settingName, settingsOf } from '../config/settings.js';
 import { humanBytes, show } from '../config/values.js';
 import { EXIT } from '../errors.js';
-import { COMMANDS, DEFAULT_URL } from './arguments.js';
+import { DEFAULT_URL } from './arguments.js';
+import { COMMANDS } from './options.js';
 
 const columns = 100;
+
+const TOGETHER =
+  'token and enroll go to the Core that holds the data directory, or to the directory itself where none runs. They find ' +
+  'it as Core does: --config, the settings below, the environment.';
 
 const PLACEHOLDERS: Readonly<Record<(Setting & { kind: 'string' })['format'], string>> = {
   host: 'HOST',
@@ -23,11 +29,12 @@ const secondColumn = 2 + Math.max(...SETTINGS.map((setting) => flagOf(setting).l
 const EXIT_MEANING: Partial<Record<keyof typeof EXIT, string>> = {
   ok: 'stopped in order, everything that was read is on disk',
   usage: 'the command line is wrong',
-  unavailable: 'a port is in use',
+  unavailable: 'a port is in use; or there is no Core that answers',
   software: 'a thread that Core cannot live without died',
   cannotCreate: 'the data directory or the log folder cannot be written',
   ioError: 'not everything could be written before the shutdown time was over',
   locked: 'another Core uses the data directory',
+  noPermission: 'no token, a wrong one, or one that may not do this; or another user owns the data directory',
   config: 'the configuration is wrong',
 };
 
@@ -40,8 +47,16 @@ function usage(): string {
     'HoneyBee Core: takes the events of honeypot nodes, writes them down, streams them on.',
     '',
     'Usage: honeybee-core [run] [--config FILE] [--SECTION.KEY VALUE]...',
-    '       honeybee-core status [--url URL]',
-    '       honeybee-core tail [--url URL]',
+    '       honeybee-core status [--url URL] [--token-file FILE]',
+    '       honeybee-core tail [--url URL] [--token-file FILE]',
+    '       honeybee-core token create --name NAME --role ROLE... [--expires TIME] [--nodes PATTERN]',
+    '                                  [--event-type TYPE]... [--json]',
+    '       honeybee-core token list [--json]',
+    '       honeybee-core token revoke ID',
+    '       honeybee-core enroll NAME [--json]',
+    '       honeybee-core enroll --list | --rotate NAME | --revoke NAME | --open TIME | --close [--json]',
+    '',
+    ...wrap(TOGETHER, columns),
   ].join('\n');
 }
 
@@ -52,8 +67,23 @@ function commands(): string {
 function options(): string {
   return block('Options', [
     ['--config FILE', `configuration file (default ${DEFAULT_FILE}); written with all defaults when absent`],
-    ['--url URL', `status: REST of the running Core (default ${DEFAULT_URL.status})`],
+    [
+      '--url URL',
+      `status: REST of the running Core (without it the one of this machine: its control socket, or ${DEFAULT_URL.status})`,
+    ],
     ['', `tail: its WebSocket (default ${DEFAULT_URL.tail})`],
+    ['--token-file FILE', 'status, tail: the API token to show; or the environment variable HONEYBEE_TOKEN'],
+    ['--name NAME', 'token create: what the token is for'],
+    ['--role ROLE', `token create: ${ROLES.join(', ')}; more than once for several`],
+    ['--expires TIME', 'token create: 30d, 12h, ... from now, or a day such as 2027-01-01; default never'],
+    ['--nodes PATTERN', 'token create: only nodes whose names match, * for any run of characters'],
+    ['--event-type TYPE', 'token create: only events of this type, which may end in *; more than once'],
+    ['--list', 'enroll: the nodes that have a secret'],
+    ['--rotate NAME', 'enroll: a new secret; the old one is of no use at once'],
+    ['--revoke NAME', 'enroll: the node cannot register any more'],
+    ['--open TIME', 'enroll: unknown nodes may enroll themselves for 10m, 2h, ...'],
+    ['--close', 'enroll: ends that'],
+    ['--json', 'token, enroll: JSON on standard output'],
     ['-h, --help', 'prints this text'],
     ['-V, --version', 'prints the version'],
   ]);

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { loadConfig } from '../config/load.js';
 import { EXIT, FatalError } from '../errors.js';
-import { Core } from '../main.js';
+import type { Core } from '../main.js';
 import { createLogger, type Logger } from '../telemetry/logger.js';
 import { parseArguments } from './arguments.js';
 import { helpText } from './help.js';
@@ -15,6 +15,8 @@ const { version } = JSON.parse(readFileSync(new URL('../../../package.json', imp
 };
 
 async function run(file: string | undefined, flags: Readonly<Record<string, string>>): Promise<number> {
+  // Loaded here: it is most of Core, and the other commands are done before it would be there.
+  const { Core } = await import('../main.js');
   const {
     config,
     file: path,
@@ -84,9 +86,13 @@ async function dispatch(argv: readonly string[]): Promise<number> {
       return EXIT.ok;
     case 'status':
       // Loaded here: the HTTP client costs memory that a running Core does not need.
-      return (await import('./status.js')).printStatus(args.url);
+      return (await import('./status.js')).printStatus(args);
     case 'tail':
-      return (await import('./tail.js')).printStream(args.url);
+      return (await import('./tail.js')).printStream(args);
+    case 'token':
+      return (await import('./token.js')).administerTokens(args);
+    case 'enroll':
+      return (await import('./enroll.js')).administerEnrolments(args);
     case 'run':
       return run(args.config, args.flags);
   }

@@ -1,7 +1,12 @@
 /** `honeybee-core status`: what a running Core reports over REST, on a screen. */
-import { request } from 'undici';
 import { printable } from '../config/values.js';
 import { EXIT, FatalError } from '../errors.js';
+import { type Answer, bodyOf, exitCodeOf, reasonOf } from './answer.js';
+import { DEFAULT_URL, type StatusArguments } from './arguments.js';
+import { askOver, configFor, reachControl } from './control-client.js';
+import { tokenFrom } from './credentials.js';
+
+const STATS = '/api/v1/stats';
 
 const TIMEOUT_MS = 5_000;
 /** More than the statistics of a hundred shards. */
@@ -35,30 +40,55 @@ interface Stats {
   };
 }
 
-export async function printStatus(base: string): Promise<number> {
-  const url = `${base.replace(/\/+$/, '')}/api/v1/stats`;
-  const stats = await fetchStats(url);
+export async function printStatus(args: StatusArguments): Promise<number> {
+  const stats = await fetchStats(args);
   for (const [name, value] of rows(stats)) console.log(`${name.padEnd(13)}${printable(value)}`);
   return stats.health.status === 'ok' ? EXIT.ok : EXIT.unavailable;
 }
 
-async function fetchStats(url: string): Promise<Stats> {
+/** The Core that was named, or that of this machine: through its control socket, where no token is needed. */
+async function fetchStats({ url, tokenFile, ...config }: StatusArguments): Promise<Stats> {
+  const path = url === undefined ? await reachControl(configFor(config).storage.dir) : undefined;
+  if (path !== undefined) return statsOf(await askOver(path, 'GET', STATS), path);
+  const base = url ?? DEFAULT_URL.status;
+  const where = `${base.replace(/\/+$/, '')}${STATS}`;
+  return statsOf(await fetchOver(where, tokenFrom(tokenFile, process.env)), where);
+}
+
+async function fetchOver(url: string, token: string | undefined): Promise<Answer> {
+  // Loaded here: the control socket does not need it.
+  const { request } = await import('undici');
   try {
-    const { statusCode, body } = await request(url, { headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS });
+    const { statusCode, body } = await request(url, {
+      headersTimeout: TIMEOUT_MS,
+      bodyTimeout: TIMEOUT_MS,
+      headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+    });
     let text = '';
     for await (const part of body.setEncoding('utf8')) {
       text += part;
       if (text.length > ANSWER_BYTES_MAX) throw new Error('the answer is too long to be one of Core');
     }
-    if (statusCode !== 200) throw new Error(`status ${statusCode}`);
-    const stats = JSON.parse(text) as Partial<Stats>;
-    if (stats.health === undefined || stats.totals === undefined) throw new Error('this is not a Core');
-    return stats as Stats;
+    return { status: statusCode, text };
   } catch (error) {
     throw new FatalError(EXIT.unavailable, `no statistics from ${url}: ${(error as Error).message}`, {
       cause: error,
     });
   }
+}
+
+function statsOf(answer: Answer, where: string): Stats {
+  if (exitCodeOf(answer.status) === EXIT.noPermission && answer.status !== 200)
+    throw new FatalError(
+      EXIT.noPermission,
+      `no statistics from ${where}: ${reasonOf(answer)}; --token-file FILE or HONEYBEE_TOKEN shows a token`,
+    );
+  if (answer.status !== 200)
+    throw new FatalError(EXIT.unavailable, `no statistics from ${where}: ${reasonOf(answer)}`);
+  const stats = bodyOf<Partial<Stats>>(answer);
+  if (stats.health === undefined || stats.totals === undefined)
+    throw new FatalError(EXIT.unavailable, `no statistics from ${where}: this is not a Core`);
+  return stats as Stats;
 }
 
 function rows(stats: Stats): [name: string, value: string][] {

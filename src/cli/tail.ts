@@ -2,11 +2,16 @@
 import { once } from 'node:events';
 import { WebSocket } from 'undici';
 import { EXIT, FatalError } from '../errors.js';
+import type { TailArguments } from './arguments.js';
+import { tokenFrom } from './credentials.js';
 
-export async function printStream(base: string): Promise<number> {
+export async function printStream({ url: base, tokenFile }: TailArguments): Promise<number> {
   const url = new URL(base);
   url.searchParams.set('batch', '1');
-  const socket = new WebSocket(url);
+  const token = tokenFrom(tokenFile, process.env);
+  const socket = new WebSocket(url, {
+    headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+  });
   process.stdout.on('error', () => process.exit(EXIT.ok)); // the reader of a pipe has gone
   let opened = false;
   socket.addEventListener('open', () => {

@@ -12,6 +12,12 @@ import { printable } from './values.js';
 /** No configuration is that long; a log or an image given by mistake is. */
 const longestFileBytes = 256 * 1024;
 
+/** For those that only look: nothing is written. */
+export function readOrDefaults(path: string): { kind: 'read'; text: string } | { kind: 'absent' } {
+  const text = read(path);
+  return text === undefined ? { kind: 'absent' } : { kind: 'read', text };
+}
+
 export type ConfigFile =
   | { readonly kind: 'read'; readonly text: string }
   | { readonly kind: 'created'; readonly text: string }

@@ -7,7 +7,7 @@
 import { resolve } from 'node:path';
 import { EXIT, FatalError } from '../errors.js';
 import type { Config } from './config.js';
-import { readOrCreate } from './file.js';
+import { readOrCreate, readOrDefaults } from './file.js';
 import { nearest } from './nearest.js';
 import { type Conflict, conflicts } from './rules.js';
 import type { Setting, SettingValue } from './setting.js';
@@ -36,6 +36,9 @@ import {
 
 export const DEFAULT_FILE = 'bee_config.toml';
 
+/** Variables of ours that are no settings: secrets have no place in a file of settings, or among arguments. */
+const SECRET_NAMES = new Set(['HONEYBEE_SECRET_KEY', 'HONEYBEE_TOKEN']);
+
 /** Problems listed before the rest is only counted. */
 const listedProblems = 40;
 
@@ -44,6 +47,8 @@ export interface Sources {
   readonly file?: string | undefined;
   /** The operator named the file. */
   readonly explicit: boolean;
+  /** Write the file with all defaults where there is none; true unless said otherwise. */
+  readonly create?: boolean;
   readonly env: NodeJS.ProcessEnv;
   /** By setting name: `server.node_port`. */
   readonly flags: Readonly<Record<string, string>>;
@@ -65,8 +70,11 @@ export function loadConfig(sources: Sources): Loaded {
   const layers = new Layers();
   const notes: string[] = [];
 
-  const file = readOrCreate(path);
-  if (file.kind === 'missing') {
+  const file = sources.create === false ? readOrDefaults(path) : readOrCreate(path);
+  if (file.kind === 'absent') {
+    if (sources.explicit)
+      throw new FatalError(EXIT.config, `${printable(path)}, named by --config, is not there`);
+  } else if (file.kind === 'missing') {
     const who = sources.explicit ? 'named by --config' : 'looked for in the current folder';
     notes.push(
       `${printable(path)}, ${who}, is not there and cannot be written (${file.reason}): running on defaults`,
@@ -213,7 +221,7 @@ function readEnvironmentLayer(layers: Layers, env: NodeJS.ProcessEnv, notes: str
   }
   // No reason not to start: container platforms put variables of their own into the environment.
   for (const name of Object.keys(env)) {
-    if (!name.startsWith('HONEYBEE_') || names.has(name)) continue;
+    if (!name.startsWith('HONEYBEE_') || names.has(name) || SECRET_NAMES.has(name)) continue;
     const near = nearest(name, names);
     const inSection = Object.keys(SECTIONS).some((section) =>
       name.startsWith(`HONEYBEE_${section.toUpperCase()}_`),

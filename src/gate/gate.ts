@@ -1,6 +1,7 @@
 /**
- * The door for nodes: listens on the node port and hands every connection to the shard with the fewest. Owned by
- * main; after the hand-off a connection costs main nothing (native mode), or its reads (portable mode).
+ * The door for nodes: listens on the node port, and hands every connection whose turn it is (admission.ts) to the shard
+ * with the fewest. Owned by main; after the hand-off a connection costs main nothing (native mode), or its reads
+ * (portable mode).
  *
  * Native hand-off: the descriptor is duplicated, main's own handle is closed, the shard opens the duplicate. Two
  * handles on one descriptor would each close it, and the second close would hit whatever got the number by then.
@@ -9,14 +10,26 @@ import { createServer, type Server, type Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.js';
 import { EXIT, FatalError } from '../errors.js';
+import { LIMITS } from '../limits.js';
 import { type Addon, loadAddon, type Mode } from '../native/addon.js';
 import type { ShardToMain } from '../shard/messages.js';
+import {
+  type AdmissionCounts,
+  TURNED_AWAY,
+  TURNED_AWAY_REASONS,
+  type TurnedAwayReason,
+} from '../telemetry/admission-counts.js';
+import { addressKey } from './address-key.js';
+import { Admission, type Arrival } from './admission.js';
 import { Relay } from './relay.js';
-import type { Sessions } from './sessions.js';
+import type { OpenSession, Sessions } from './sessions.js';
 import type { ShardDoor } from './shard-door.js';
 
-/** Lines in the log about connections that were turned away, at most one in this time. */
-const REFUSAL_LOG_INTERVAL_MS = 10_000;
+/** What main holds of a connection that waits: its descriptor, or in portable mode its paused socket. */
+interface HeldArrival extends Arrival {
+  readonly remote: string;
+  readonly held: number | Socket;
+}
 
 export class Gate {
   readonly #config: Config;
@@ -26,9 +39,11 @@ export class Gate {
   readonly #addon: Addon | undefined;
   readonly #server: Server;
   readonly #relays = new Map<number, Relay>();
+  readonly #admission: Admission<HeldArrival>;
+  readonly #turnedAwayLog = Object.fromEntries(
+    TURNED_AWAY_REASONS.map((reason) => [reason, { lastMs: Number.NEGATIVE_INFINITY, connections: 0 }]),
+  ) as Record<TurnedAwayReason, { lastMs: number; connections: number }>;
   #lastRelay = 0;
-  #turnedAway = 0;
-  #lastRefusalMs = Number.NEGATIVE_INFINITY;
 
   constructor(config: Config, mode: Mode, sessions: Sessions, shards: ShardDoor, logger: Logger) {
     this.#config = config;
@@ -36,6 +51,25 @@ export class Gate {
     this.#shards = shards;
     this.#logger = logger;
     this.#addon = mode === 'native' ? loadAddon() : undefined;
+    const { admission, ingest } = config;
+    this.#admission = new Admission(
+      {
+        acceptsPerSecond: admission.accepts_per_second,
+        connectionsPerAddress:
+          admission.connections_per_address || Math.ceil((ingest.max_connections * 3) / 4),
+        slots: sessions.slots,
+      },
+      {
+        runningSlots: () => shards.runningSlots(),
+        admit: (arrival, slots) => this.#admit(arrival, slots),
+        turnAway: (arrival, reason) => this.#turnAway(arrival, reason),
+        nowMs: () => performance.now(),
+      },
+    );
+    sessions.watch = {
+      registered: (session) => this.#admission.registered(session),
+      closed: (session) => this.#admission.left(session),
+    };
     // Paused: not a byte may be read here before the hand-off.
     this.#server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) =>
       this.#connected(socket),
@@ -65,21 +99,34 @@ export class Gate {
     });
   }
 
-  /** Takes no new connections. */
+  /** Takes no new connections; those that wait are closed. */
   stop(): void {
     this.#server.close();
+    const { waiting } = this.#admission.counts();
+    this.#admission.stop();
+    if (waiting > 0) this.#logger.info({ connections: waiting }, 'waiting connections closed');
   }
 
-  /** What a shard says about a connection that main reads for it. */
-  relay(message: Extract<ShardToMain, { type: `relay-${string}` }>): void {
+  counts(): AdmissionCounts {
+    return this.#admission.counts();
+  }
+
+  /** What a shard says about a connection that main reads for it. `commandSent` is told when a command has left. */
+  relay(
+    message: Extract<ShardToMain, { type: `relay-${string}` }>,
+    commandSent: (session: number, command: string) => void,
+  ): void {
     const relay = this.#relays.get(message.relay);
     switch (message.type) {
       case 'relay-consumed':
         relay?.consumed(message.bytes);
         break;
-      case 'relay-write':
-        relay?.write(message.data);
+      case 'relay-write': {
+        const { data, command } = message;
+        if (command === null) relay?.write(data);
+        else relay?.writeCommand(String(data), () => commandSent(command.session, command.id));
         break;
+      }
       case 'relay-close':
         relay?.close();
         this.#relays.delete(message.relay);
@@ -98,38 +145,60 @@ export class Gate {
   }
 
   #connected(socket: Socket): void {
-    const remote = remoteOf(socket);
-    const slot = this.#sessions.leastLoaded(this.#shards.runningSlots());
-    if (slot === undefined) return this.#turnAway(socket, remote, 'no shard is running');
-    const session = this.#sessions.open(slot, remote);
-    if (session === undefined) return this.#turnAway(socket, remote, 'ingest.max_connections is reached');
+    const { remoteAddress } = socket;
+    const [remote, address] = [remoteOf(socket), addressKey(remoteAddress ?? 'unknown')];
     if (this.#addon === undefined) {
-      const number = ++this.#lastRelay;
-      this.#shards.post(slot, { type: 'relay-open', session: session.number, remote, relay: number });
-      this.#relays.set(
-        number,
-        new Relay(socket, number, slot, (message, transfer) => this.#shards.post(slot, message, transfer)),
-      );
-      return;
+      // Not read, so it hardly can; but an error that nobody listens for would end Core.
+      socket.on('error', () => {});
+      return this.#admission.arrive({ address, remote, held: socket });
     }
     const fd = this.#addon.duplicate(descriptorOf(socket));
     socket.destroy();
     if (fd < 0) {
-      this.#sessions.close(session.number);
-      return this.#turnAway(socket, remote, `the descriptor cannot be duplicated (errno ${-fd})`);
+      this.#admission.lost('no_descriptor');
+      return this.#logTurnedAway(remote, 'no_descriptor', `errno ${-fd}`);
     }
-    session.fd = fd;
-    this.#shards.post(slot, { type: 'open', session: session.number, remote, fd });
+    this.#admission.arrive({ address, remote, held: fd });
   }
 
-  #turnAway(socket: Socket, remote: string, reason: string): void {
-    socket.destroy();
-    this.#turnedAway++;
+  #admit({ address, remote, held }: HeldArrival, slots: readonly number[]): OpenSession | TurnedAwayReason {
+    const slot = this.#sessions.leastLoaded(slots);
+    if (slot === undefined) throw new Error('admitted without a shard that takes it');
+    const session = this.#sessions.open(slot, remote, address);
+    if (session === undefined) return 'max_connections';
+    const { number } = session;
+    if (typeof held === 'number') {
+      session.fd = held;
+      this.#shards.post(slot, { type: 'open', session: number, remote, fd: held });
+    } else {
+      const relay = ++this.#lastRelay;
+      this.#shards.post(slot, { type: 'relay-open', session: number, remote, relay });
+      this.#relays.set(
+        relay,
+        new Relay(held, relay, slot, (message, transfer) => this.#shards.post(slot, message, transfer)),
+      );
+    }
+    return session;
+  }
+
+  #turnAway({ held, remote }: HeldArrival, reason: TurnedAwayReason): void {
+    if (typeof held === 'number') this.#addon?.closeDescriptor(held);
+    else held.destroy();
+    if (reason !== 'stopping') this.#logTurnedAway(remote, reason);
+  }
+
+  #logTurnedAway(remote: string, reason: TurnedAwayReason, detail?: string): void {
+    const log = this.#turnedAwayLog[reason];
+    log.connections++;
     const now = performance.now();
-    if (now - this.#lastRefusalMs < REFUSAL_LOG_INTERVAL_MS) return;
-    this.#lastRefusalMs = now;
-    this.#logger.warn({ remote, reason, connections: this.#turnedAway }, 'connections turned away');
-    this.#turnedAway = 0;
+    if (now - log.lastMs < LIMITS.turnedAwayLogIntervalMs) return;
+    const { connections } = log;
+    log.lastMs = now;
+    log.connections = 0;
+    this.#logger.warn(
+      { remote, reason: TURNED_AWAY[reason], connections, ...(detail === undefined ? {} : { detail }) },
+      'connections turned away',
+    );
   }
 }
 

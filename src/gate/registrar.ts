@@ -1,35 +1,52 @@
 /**
  * Decides about registrations and keeps the registry in step with what the shards report. Owned by main.
  *
- * Three things may hold an acceptance back, all so that a node's records stay in order over its connections: the
+ *   register --doorkeeper: name and code--> registry: id and name --durable--> accept
+ *
+ * Three things may hold a decision back, all so that a node's records stay in order over its connections: the
  * connection it takes over must have closed, what its last connection left in another shard's ring must have been
- * written, and the notice that a dead shard owes for it must have been given.
+ * written, and the notice that a dead shard owes for it must have been given. A decision to accept is told to the node
+ * only when all that it rests on is durable: the spent code or the new secret, and the node's record.
  */
 import type { Logger } from 'pino';
+import type { SessionListener } from '../commands/session-listener.js';
+import { BoundedLog } from '../enrolment/bounded-log.js';
+import {
+  AUTHENTICATION_FAILED,
+  type Doorkeeper,
+  type Entry,
+  NoEntry,
+  type Pass,
+} from '../enrolment/doorkeeper.js';
 import type { ErrorCode } from '../errors.js';
-import type { RingObserver } from '../memory/ring.js';
 import { SESSION, SESSION_STRIDE } from '../memory/session-table.js';
 import type { NodeRegistration } from '../protocol/node-registration.js';
+import type { NodeRecord } from '../registry/record.js';
+import type { RegistrationDecision } from '../registry/registration.js';
 import type { NodeRegistry } from '../registry/registry.js';
 import { sessionTotals } from '../registry/session-totals.js';
-import type { Orphan, ShardToMain } from '../shard/messages.js';
+import type { CloseReason, Orphan, ShardToMain } from '../shard/messages.js';
+import { StateBacklogFull } from '../state/store.js';
+import { LastRecords } from './last-records.js';
 import type { OpenSession, Sessions } from './sessions.js';
 import type { ShardDoor } from './shard-door.js';
 
 /** How often a waiting registration looks whether a ring has been read. */
 const RING_POLL_MS = 5;
 
+type Acceptance = Extract<RegistrationDecision, { kind: 'accept' }>;
+
 /** The session itself, not its number: a number is given out again when its connection has gone. */
 interface Waiting {
   readonly open: OpenSession;
   readonly registration: NodeRegistration;
+  readonly pass: Pass;
 }
 
-/** Where the last records of a node that has left are: in which ring, up to which run. */
-interface LastRun {
-  readonly slot: number;
-  readonly ring: RingObserver;
-  readonly published: number;
+/** What the registrar needs of whoever keeps the registry. Both may throw StateBacklogFull. */
+export interface RecordKeeper {
+  commit(record: NodeRecord): Promise<void>;
+  commitForgotten(): Promise<void>;
 }
 
 export class Registrar {
@@ -37,43 +54,51 @@ export class Registrar {
   readonly #sessions: Sessions;
   readonly #table: Float64Array;
   readonly #shards: ShardDoor;
+  readonly #doorkeeper: Doorkeeper;
+  readonly #keeper: RecordKeeper;
   readonly #logger: Logger;
   /** A node's certificate must bear its name. */
   readonly #matchNodeName: boolean;
+  readonly #refusals: BoundedLog;
+  /** Accepted, but not told yet; resolves when they are. */
+  readonly #accepting = new Map<OpenSession, Promise<void>>();
+  readonly #listener: SessionListener;
   /** By the session that has to close first. */
   readonly #superseding = new Map<number, Waiting>();
-  readonly #lastRuns = new Map<bigint, LastRun>();
-  /** Nodes of dead shards: by the slot whose next shard gives notice that they have gone. */
-  readonly #noticeOwed = new Map<bigint, number>();
+  /** Sessions whose nodes are forgotten once they have closed. */
+  readonly #removing = new Map<number, ((done: Promise<void>) => void)[]>();
+  readonly #lastRecords = new LastRecords();
 
   constructor(
     registry: NodeRegistry,
     sessions: Sessions,
     table: Float64Array,
     shards: ShardDoor,
-    logger: Logger,
-    matchNodeName: boolean,
+    parts: {
+      readonly doorkeeper: Doorkeeper;
+      readonly keeper: RecordKeeper;
+      readonly logger: Logger;
+      readonly matchNodeName: boolean;
+      readonly listener: SessionListener;
+    },
   ) {
     this.#registry = registry;
     this.#sessions = sessions;
     this.#table = table;
     this.#shards = shards;
-    this.#logger = logger;
-    this.#matchNodeName = matchNodeName;
+    this.#doorkeeper = parts.doorkeeper;
+    this.#keeper = parts.keeper;
+    this.#logger = parts.logger;
+    this.#refusals = new BoundedLog(parts.logger);
+    this.#matchNodeName = parts.matchNodeName;
+    this.#listener = parts.listener;
   }
 
   receive(message: Extract<ShardToMain, { type: 'register' | 'status' | 'pot' | 'closed' }>): void {
     switch (message.type) {
       case 'register': {
         const open = this.#sessions.get(message.session);
-        if (open === undefined) break;
-        if (this.#bearsItsName(message)) this.#decide({ open, registration: message.registration });
-        else
-          this.#refuse(
-            open,
-            'AUTHENTICATION_FAILED',
-            'the certificate of the node does not bear its node_name',
-          );
+        if (open !== undefined) this.#admit(open, message);
         break;
       }
       case 'status':
@@ -81,6 +106,7 @@ export class Registrar {
         break;
       case 'pot':
         this.#registry.pot(message.session, { ...message, nowMs: Date.now() });
+        this.#listener.potUpdated(message.session, message);
         break;
       case 'closed':
         this.#closed(message);
@@ -95,9 +121,10 @@ export class Registrar {
       const record = this.#disconnected(number, 'Unknown');
       if (record !== null && this.#table[number * SESSION_STRIDE + SESSION.announced] === 1) {
         orphans.push({ nodeId: String(record.id), nodeName: record.name });
-        this.#noticeOwed.set(record.id, slot);
+        this.#lastRecords.owe(record.id, slot);
       }
       this.#sessions.close(number);
+      this.#listener.closed(number, true);
       this.#goOn(number);
     }
     return orphans;
@@ -105,34 +132,71 @@ export class Registrar {
 
   /** The next shard of a slot has put the notices it owed in its ring, which is read behind the dead one's. */
   noticesGiven(slot: number): void {
-    const ring = this.#shards.ring(slot);
-    const { published } = ring;
-    for (const [id, owing] of this.#noticeOwed) {
-      if (owing !== slot) continue;
-      this.#noticeOwed.delete(id);
-      this.#lastRuns.set(id, { slot, ring, published });
-    }
+    this.#lastRecords.noticesGiven(slot, this.#shards.ring(slot));
   }
 
   /** Forgets what rings have passed; call it now and then. */
   sweep(): void {
-    for (const [id, last] of this.#lastRuns) if (last.ring.passed(last.published)) this.#lastRuns.delete(id);
+    this.#lastRecords.sweep();
   }
 
   #bearsItsName({ registration, certificateNames }: Extract<ShardToMain, { type: 'register' }>): boolean {
     return !this.#matchNodeName || certificateNames?.includes(registration.nodeName) === true;
   }
 
-  #decide({ open, registration }: Waiting): void {
+  /** Forgets a node; one that is connected is disconnected first. Resolves when that is durable; false: no such
+   *  node. Rejects with StateBacklogFull. */
+  async remove(id: bigint): Promise<boolean> {
+    const record = this.#registry.byId(id);
+    if (record === undefined) return false;
+    if (record.session === null) {
+      this.#registry.remove(id);
+      await this.#forgottenDurable();
+      return true;
+    }
+    const { session } = record;
+    const removed = new Promise<void>((resolve) => {
+      const waiting = this.#removing.get(session) ?? [];
+      waiting.push(resolve);
+      this.#removing.set(session, waiting);
+    });
+    this.#closeSession(session, 'removed');
+    await removed;
+    return true;
+  }
+
+  /** Disconnects whoever is connected under a name. */
+  dismiss(name: string, reason: Extract<CloseReason, 'enrolment revoked'>): void {
+    for (const { session } of this.#registry.connectedAs(name))
+      if (session !== null) this.#closeSession(session, reason);
+  }
+
+  #admit(open: OpenSession, message: Extract<ShardToMain, { type: 'register' }>): void {
+    const { registration, totpCode: code } = message;
+    const { remote } = open;
+    if (!this.#bearsItsName(message)) {
+      const why = 'the certificate of the node does not bear its node_name';
+      this.#refuse({ open, registration }, 'AUTHENTICATION_FAILED', why);
+      return;
+    }
+    const admitted = this.#doorkeeper.admit({ name: registration.nodeName, code, remote });
+    if (admitted.kind === 'refused')
+      this.#refuse({ open, registration }, admitted.code, admitted.message, admitted.why);
+    else this.#decide({ open, registration, pass: admitted });
+  }
+
+  #decide(waiting: Waiting): void {
+    const { open, registration, pass } = waiting;
     const session = open.number;
     if (this.#sessions.get(session) !== open) return;
+    if (!this.#doorkeeper.holds(pass)) {
+      const why = 'the enrolment changed while the registration was decided';
+      this.#refuse(waiting, 'AUTHENTICATION_FAILED', AUTHENTICATION_FAILED, why);
+      return;
+    }
     const nodeId = BigInt(registration.nodeId);
-    const last = this.#lastRuns.get(nodeId);
-    if (
-      this.#noticeOwed.has(nodeId) ||
-      (last !== undefined && last.slot !== open.slot && !last.ring.passed(last.published))
-    ) {
-      setTimeout(() => this.#decide({ open, registration }), RING_POLL_MS);
+    if (!this.#lastRecords.haveBeenRead(nodeId, open.slot)) {
+      setTimeout(() => this.#decide(waiting), RING_POLL_MS);
       return;
     }
     const decision = this.#registry.register({
@@ -141,49 +205,106 @@ export class Registrar {
       session,
       shard: open.slot,
       remote: open.remote,
+      isIdentity: pass.kind === 'proven',
       nowMs: Date.now(),
     });
-    const node = { node: registration.nodeName, node_id: registration.nodeId, remote: open.remote };
     switch (decision.kind) {
-      case 'accept': {
-        const potTypes = [...decision.record.pots.values()].map((pot) => [pot.potId, pot.potType] as const);
-        this.#shards.post(open.slot, {
-          type: 'accept',
-          session,
-          message: 'Registration successful',
-          potTypes,
-        });
-        this.#logger.info({ ...node, shard: open.slot, known: decision.takesOver }, 'node registered');
+      case 'accept':
+        this.#accept(waiting, decision);
         break;
-      }
       case 'supersede': {
-        const waiting = this.#superseding.get(decision.session);
+        const earlier = this.#superseding.get(decision.session);
         // A third connection of the same node: the second one gives way.
-        if (waiting !== undefined)
-          this.#refuse(waiting.open, 'NODE_ALREADY_REGISTERED', 'a newer connection of this node took over');
-        this.#superseding.set(decision.session, { open, registration });
-        this.#takeOver(decision.session, decision.shard);
+        if (earlier !== undefined)
+          this.#refuse(earlier, 'NODE_ALREADY_REGISTERED', 'a newer connection of this node took over');
+        else this.#closeSession(decision.session, 'taken over by a new connection');
+        this.#superseding.set(decision.session, waiting);
         break;
       }
       case 'refuse':
-        this.#logger.warn({ ...node, code: decision.code }, 'registration refused');
-        this.#refuse(open, decision.code, decision.message);
+        this.#refuse(waiting, decision.code, decision.message);
         break;
     }
   }
 
-  /** Closes the connection whose node has another one now. In portable mode main has to read what came on it first:
-   *  a turn of the event loop does that. */
-  #takeOver(session: number, slot: number): void {
-    setImmediate(() =>
-      setImmediate(() => {
-        if (!this.#superseding.has(session)) return;
-        this.#shards.post(slot, { type: 'close', session, reason: 'taken over by a new connection' });
-      }),
+  /** The registry has the node as connected now. Where its state cannot be kept that is taken back. */
+  #accept(waiting: Waiting, decision: Acceptance): void {
+    const { record } = decision;
+    const { open, pass } = waiting;
+    let entry: Entry | undefined;
+    let recordKept: Promise<void>;
+    try {
+      entry = this.#doorkeeper.enter(pass);
+      recordKept = this.#keeper.commit(record);
+    } catch (error) {
+      if (!(error instanceof StateBacklogFull || error instanceof NoEntry)) throw error;
+      entry?.withdraw();
+      this.#disconnected(open.number, 'Unknown');
+      this.#refuse(waiting, 'NODE_REGISTRATION_FAILED', 'Core cannot write its state now');
+      return;
+    }
+    const { withdraw, totpKey, durable } = entry;
+    const told = Promise.all([durable, recordKept]).then(() => {
+      this.#accepting.delete(open);
+      if (this.#sessions.get(open.number) === open) this.#tell(waiting, decision, totpKey);
+      else withdraw();
+    });
+    this.#accepting.set(open, told);
+  }
+
+  #tell(
+    { open, registration }: Waiting,
+    { record, takesOver: known, formerId }: Acceptance,
+    totpKey: string | undefined,
+  ): void {
+    this.#shards.post(open.slot, {
+      type: 'accept',
+      session: open.number,
+      message: 'Registration successful',
+      potTypes: [...record.pots.values()].map((pot) => [pot.potId, pot.potType] as const),
+      totpKey,
+    });
+    this.#sessions.registered(open);
+    const { nodeName: node, nodeId: node_id } = registration;
+    const enrolled = totpKey === undefined ? {} : { enrolled: true };
+    this.#logger.info(
+      { node, node_id, remote: open.remote, shard: open.slot, known, ...enrolled },
+      'node registered',
+    );
+    this.#listener.registered({
+      session: open.number,
+      slot: open.slot,
+      nodeId: record.id,
+      formerId,
+      name: node,
+    });
+  }
+
+  /**
+   * Closes a connection that is registered. Not before its node was told that it is, and not before what it had sent was
+   * read: in portable mode main reads it, and two turns of the event loop do that.
+   */
+  #closeSession(session: number, reason: CloseReason): void {
+    const open = this.#sessions.get(session);
+    if (open === undefined) throw new Error('a node is connected by a session that is not open');
+    void (this.#accepting.get(open) ?? Promise.resolve()).then(() =>
+      setImmediate(() =>
+        setImmediate(() => {
+          if (this.#sessions.get(session) === open)
+            this.#shards.post(open.slot, { type: 'close', session, reason });
+        }),
+      ),
     );
   }
 
-  #refuse(open: OpenSession, code: ErrorCode, message: string): void {
+  #refuse(
+    { open, registration }: Omit<Waiting, 'pass'>,
+    code: ErrorCode,
+    message: string,
+    why: string = message,
+  ): void {
+    const { nodeName: node, nodeId: node_id } = registration;
+    this.#refusals.warn({ node, node_id, remote: open.remote, code, why }, 'registration refused');
     if (this.#sessions.get(open.number) !== open) return;
     this.#shards.post(open.slot, { type: 'refuse', session: open.number, code, message });
   }
@@ -193,20 +314,33 @@ export class Registrar {
     if (open === undefined) return;
     const record = this.#disconnected(session, status);
     if (record !== null) {
-      this.#lastRuns.set(record.id, { slot: open.slot, ring: this.#shards.ring(open.slot), published });
+      this.#lastRecords.left(record.id, open.slot, this.#shards.ring(open.slot), published);
       this.#logger.info({ node: record.name, node_id: String(record.id), reason }, 'node disconnected');
     }
     this.#sessions.close(session);
+    this.#listener.closed(session, false);
     this.#goOn(session);
   }
 
-  #disconnected(session: number, status: 'Stopped' | 'Unknown') {
-    return this.#registry.disconnected(session, {
+  #disconnected(session: number, status: 'Stopped' | 'Unknown'): NodeRecord | null {
+    const record = this.#registry.disconnected(session, {
       status,
       nowMs: Date.now(),
       lastSeenMs: this.#table[session * SESSION_STRIDE + SESSION.last_seen_ms]!,
+      dialect: this.#table[session * SESSION_STRIDE + SESSION.dialect]!,
       totals: sessionTotals(this.#table, session),
     });
+    const removing = this.#removing.get(session);
+    if (removing === undefined) return record;
+    this.#removing.delete(session);
+    if (record !== null) this.#registry.remove(record.id);
+    for (const resolve of removing) resolve(this.#forgottenDurable());
+    return record;
+  }
+
+  /** Rejects with StateBacklogFull where the node is gone, but comes back if Core does not end in order. */
+  async #forgottenDurable(): Promise<void> {
+    await this.#keeper.commitForgotten();
   }
 
   /** A session has gone: the registration that waited for it is decided now. */

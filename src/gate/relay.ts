@@ -8,6 +8,7 @@
 import type { Socket } from 'node:net';
 import { LIMITS } from '../limits.js';
 import type { EndReason, MainToShard } from '../shard/messages.js';
+import { WholeWrites } from '../shard/whole-writes.js';
 
 /** How long a node may take to read the last answer before its socket is destroyed. */
 const CLOSE_GRACE_MS = 2_000;
@@ -17,6 +18,7 @@ export class Relay {
   readonly #socket: Socket;
   readonly #number: number;
   readonly #post: (message: MainToShard, transfer?: ArrayBuffer[]) => void;
+  readonly #commands: WholeWrites;
   #underWayBytes = 0;
   #ended = false;
 
@@ -30,6 +32,7 @@ export class Relay {
     this.#number = number;
     this.slot = slot;
     this.#post = post;
+    this.#commands = new WholeWrites(socket);
     socket.on('data', (data: Buffer) => this.#read(data));
     socket.on('end', () => this.#end('node closed the connection'));
     socket.on('error', () => this.#end('connection lost'));
@@ -47,16 +50,26 @@ export class Relay {
   write(data: string | Uint8Array): void {
     if (!this.#socket.writable) return;
     this.#socket.write(data);
-    if (this.#socket.writableLength <= LIMITS.nodeWriteBufferBytes) return;
-    this.#end('does not read its answers');
-    this.#socket.destroy();
+    this.#endIfNotReading();
+  }
+
+  /** `sent` is called once the operating system has all of it; never after the relay was closed. */
+  writeCommand(text: string, sent: () => void): void {
+    if (this.#ended) return;
+    this.#commands.write(text, sent);
+    this.#endIfNotReading();
   }
 
   /** The shard is done with the connection: what was written goes out, then it is closed. */
   close(): void {
     this.#ended = true;
+    this.#commands.stop();
     const socket = this.#socket;
     if (socket.destroyed) return;
+    if (this.#commands.isTorn) {
+      socket.destroy();
+      return;
+    }
     socket.removeAllListeners('data');
     socket.on('data', () => {});
     socket.resume();
@@ -69,6 +82,7 @@ export class Relay {
 
   destroy(): void {
     this.#ended = true;
+    this.#commands.stop();
     this.#socket.destroy();
   }
 
@@ -79,6 +93,12 @@ export class Relay {
     // A read of a socket has memory of its own, so it can be moved instead of copied.
     const bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
     this.#post({ type: 'relay-data', relay: this.#number, data: bytes }, [data.buffer as ArrayBuffer]);
+  }
+
+  #endIfNotReading(): void {
+    if (this.#socket.writableLength + this.#commands.waitingLength <= LIMITS.nodeWriteBufferBytes) return;
+    this.#end('does not read its answers');
+    this.#socket.destroy();
   }
 
   #end(reason: EndReason): void {

@@ -9,11 +9,20 @@ export interface OpenSession {
   readonly number: number;
   readonly slot: number;
   readonly remote: string;
+  /** Of addressKey(): whom the connection counts for. */
+  readonly address: string;
   /** Native mode: a descriptor that the shard has not taken over yet; closed by main if the shard dies first. */
   fd: number | undefined;
 }
 
+/** Who wants to know what becomes of the sessions. */
+export interface SessionWatch {
+  registered(session: OpenSession): void;
+  closed(session: OpenSession): void;
+}
+
 export class Sessions {
+  watch: SessionWatch = { registered() {}, closed() {} };
   readonly #table: Float64Array;
   readonly #free: number[];
   readonly #open = new Map<number, OpenSession>();
@@ -27,16 +36,20 @@ export class Sessions {
     this.#perSlot = new Array<number>(slots).fill(0);
   }
 
+  get slots(): number {
+    return this.#perSlot.length;
+  }
+
   get size(): number {
     return this.#open.size;
   }
 
   /** A new session of a shard, its row cleared; undefined where all rows are in use. */
-  open(slot: number, remote: string): OpenSession | undefined {
+  open(slot: number, remote: string, address: string): OpenSession | undefined {
     const number = this.#free.pop();
     if (number === undefined) return undefined;
     this.#table.fill(0, number * SESSION_STRIDE, (number + 1) * SESSION_STRIDE);
-    const session: OpenSession = { number, slot, remote, fd: undefined };
+    const session: OpenSession = { number, slot, remote, address, fd: undefined };
     this.#open.set(number, session);
     this.#perSlot[slot]!++;
     return session;
@@ -52,7 +65,13 @@ export class Sessions {
     this.#open.delete(number);
     this.#free.push(number);
     this.#perSlot[session.slot]!--;
+    this.watch.closed(session);
     return session;
+  }
+
+  /** Main has accepted the session's registration. */
+  registered(session: OpenSession): void {
+    this.watch.registered(session);
   }
 
   ofSlot(slot: number): OpenSession[] {

@@ -26,6 +26,10 @@ export const SHARD_FIELDS = [
   'heap_used_bytes',
   'error_replies',
   'error_replies_held_back',
+  /** Connections that had more refused frames in a minute than `admission.max_errors_per_minute`. */
+  'closed_for_errors',
+  /** Connections that did not register within `ingest.registration_timeout_seconds`. */
+  'registration_timeouts',
   'tls_handshakes',
   /** Handshakes that did not come about, and those whose certificate was refused. */
   'tls_failures',

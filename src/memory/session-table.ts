@@ -4,7 +4,7 @@
  * row before it gives it out again.
  *
  * `announced` is 1 from when NodeRegistered is in the ring until NodeDisconnected is: when a shard dies, main sees
- * from it which nodes consumers take for connected. `tls` is 1 for a connection that is encrypted.
+ * from it which nodes consumers take for connected. `dialect` holds the bits of protocol/dialect.ts.
  */
 export const SESSION_FIELDS = [
   'last_seen_ms',
@@ -14,7 +14,7 @@ export const SESSION_FIELDS = [
   'refused',
   'bytes_in',
   'announced',
-  'tls',
+  'dialect',
 ] as const;
 
 export type SessionField = (typeof SESSION_FIELDS)[number];
@@ -26,6 +26,8 @@ export const SESSION = Object.fromEntries(SESSION_FIELDS.map((name, at) => [name
 
 /** Floats per row, rounded to a cache line so that two sessions never share one. */
 export const SESSION_STRIDE = 8;
+
+if (SESSION_FIELDS.length > SESSION_STRIDE) throw new Error('a row of the session table is too short');
 
 /** A table for `sessions` connections, all zero. */
 export function createSessionTable(sessions: number): Float64Array {

@@ -10,7 +10,10 @@ import { type FrameReader, KIND, type Kind } from './frame-reader.js';
 export const NODE_TYPES = ['Full', 'Agent'] as const;
 export type NodeType = (typeof NODE_TYPES)[number];
 
-/** A registration as it crosses threads. `nodeId` is its digits. */
+/** Kept of a code, whatever a node sends: more than a code has, so that a long one stays a wrong one. */
+const CODE_LENGTH = 16;
+
+/** A registration as it crosses threads. `nodeId` is its digits. Its code is apart: nobody keeps that. */
 export interface NodeRegistration {
   readonly nodeId: string;
   readonly nodeName: string;
@@ -39,6 +42,13 @@ export function checkNodeRegistration(frame: FrameReader): Kind {
   if (code !== VALUE.absent && code !== VALUE.null && code !== VALUE.string)
     return frame.refuseField(FIELD.totp_code, 'is not a string');
   return KIND.nodeRegistration;
+}
+
+/** The code of a frame that was found to be a registration; null where it has none. */
+export function readTotpCode(frame: FrameReader): string | null {
+  return frame.type(FIELD.totp_code) === VALUE.string
+    ? frame.string(FIELD.totp_code).slice(0, CODE_LENGTH)
+    : null;
 }
 
 /** The values of a frame that was found to be a registration. */

@@ -9,10 +9,19 @@ function frame(name: string, body: string): string {
   return `{"version":2,"message":{"${name}":${body}}}\n`;
 }
 
-/** Answer to a registration. `nodeId` is undefined where the registration could not be read that far. */
-export function registrationAck(nodeId: string | undefined, accepted: boolean, message: string): string {
+/**
+ * Answer to a registration. `nodeId` is undefined where the registration could not be read that far; `totpKey` is the
+ * secret of a name that was enrolled by it.
+ */
+export function registrationAck(
+  nodeId: string | undefined,
+  accepted: boolean,
+  message: string,
+  totpKey?: string,
+): string {
   const id = nodeId === undefined ? '' : `"node_id":${nodeId},`;
-  return frame('RegistrationAck', `{${id}"accepted":${accepted},"message":${JSON.stringify(message)}}`);
+  const key = totpKey === undefined ? '' : `,"totp_key":"${totpKey}"`;
+  return frame('RegistrationAck', `{${id}"accepted":${accepted},"message":${JSON.stringify(message)}${key}}`);
 }
 
 /** Answer to a frame that cannot be processed. `heldBack`: how many answers were not sent since the last one. */

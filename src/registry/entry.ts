@@ -10,10 +10,14 @@ import type { RegistrationRequest } from './registration.js';
 export interface Entry extends Mutable<NodeRecord> {
   /** Null until the first pot, so that a node without pots costs no table. */
   potTable: Map<string, PotRecord> | null;
-  /** Both set exactly while disconnected. */
+  /** Set exactly while disconnected. */
   ageLink: Link<Entry> | null;
+  /** Its place among the connected, or the disconnected, ones of its name; null only while it moves. */
   nameLink: Link<Entry> | null;
 }
+
+/** What is kept of a record over a restart. */
+export type RestoredNode = Omit<NodeRecord, 'session' | 'shard' | 'changed'>;
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -21,8 +25,9 @@ export const NO_POTS: ReadonlyMap<string, PotRecord> = new Map();
 const NO_TOTALS: NodeTotals = { frames: 0, records: 0, events: 0, refused: 0, bytesIn: 0 };
 
 /** A record that no index knows yet; its connection is filled in when it connects. */
-export function createEntry(request: RegistrationRequest): Entry {
+export function createEntry(serial: number, request: RegistrationRequest): Entry {
   return {
+    serial,
     id: request.nodeId,
     name: request.nodeName,
     type: request.nodeType,
@@ -32,13 +37,31 @@ export function createEntry(request: RegistrationRequest): Entry {
     remote: '',
     session: null,
     shard: null,
+    firstSeenMs: request.nowMs,
     connectedSinceMs: request.nowMs,
     lastSeenMs: request.nowMs,
     registrations: 0,
+    dialect: 0,
     totals: NO_TOTALS,
     pots: NO_POTS,
     potsOverflow: 0,
+    changed: 0,
     potTable: null,
+    ageLink: null,
+    nameLink: null,
+  };
+}
+
+/** A record as it was kept, without a connection. */
+export function restoreEntry(record: RestoredNode): Entry {
+  const potTable = record.pots.size === 0 ? null : new Map(record.pots);
+  return {
+    ...record,
+    session: null,
+    shard: null,
+    changed: 0,
+    pots: potTable ?? NO_POTS,
+    potTable,
     ageLink: null,
     nameLink: null,
   };

@@ -26,6 +26,8 @@ export interface PotRecord {
 
 /** A node, connected or not. Read-only for everybody but the registry; it is the live object, not a copy. */
 export interface NodeRecord {
+  /** Its number for as long as it is kept, over all its ids and restarts. */
+  readonly serial: number;
   readonly id: bigint;
   readonly name: string;
   readonly type: NodeType;
@@ -38,15 +40,22 @@ export interface NodeRecord {
   /** Row in the session table; null while disconnected. */
   readonly session: number | null;
   readonly shard: number | null;
+  /** First registration of the record, ms since 1970. */
+  readonly firstSeenMs: number;
   /** Start of the present session, or of the last one. */
   readonly connectedSinceMs: number;
   /** While connected this is the start of the session: the shard keeps the live value in the session table. */
   readonly lastSeenMs: number;
   /** Registrations accepted for this record, over all its ids. */
   readonly registrations: number;
+  /** How the last session that has ended spoke (bits of protocol/dialect.ts); the present one's is in the session table. */
+  readonly dialect: number;
   /** Sums of the sessions that have ended; the present one is still in the session table. */
   readonly totals: NodeTotals;
   readonly pots: ReadonlyMap<string, PotRecord>;
   /** Updates of pots that could not be remembered because a bound was reached. */
   readonly potsOverflow: number;
+  /** Another number after each change of this record, and never one that another record has or had. What the session
+   *  table counts is not part of it. */
+  readonly changed: number;
 }

@@ -18,6 +18,8 @@ export interface RegistrationRequest {
   readonly session: number;
   readonly shard: number;
   readonly remote: string;
+  /** The name was proven to be this node's: it stands for one node only, and the one that proves it last is that. */
+  readonly isIdentity?: boolean;
   readonly nowMs: number;
 }
 

@@ -12,14 +12,18 @@
  *   id is disconnected   the record goes on                     the record gives way, see `register`
  *   id is new            the name's last disconnected record goes on under the new id, else a new record
  *
- * Three indexes: by id (all), by session (connected), by name (disconnected, oldest first). One more order, of all
- * disconnected records by age, says which one gives way when the registry is full.
+ * A name that is an identity (its node has proven it) supersedes whoever is connected under it, whatever the id.
+ *
+ * Indexes: by id (all), by session (connected), by name (connected and disconnected apart, oldest first). One more order,
+ * of all disconnected records by age, says which one gives way when the registry is full.
  */
 import { NODE_STATUSES, type NodeStatus } from '../protocol/node-status-update.js';
 import type { PotStatus } from '../protocol/pot-status-update.js';
 import { boundedText } from './bounded-text.js';
-import { createEntry, type Entry } from './entry.js';
+import { ByName } from './by-name.js';
+import { createEntry, type Entry, type RestoredNode, restoreEntry } from './entry.js';
 import { assertRegistryInvariants } from './invariants.js';
+import { NO_JOURNAL, type RegistryJournal } from './journal.js';
 import { REGISTRY_LIMITS, type RegistryLimits } from './limits.js';
 import { LinkedOrder } from './order.js';
 import type { NodeRecord, NodeTotals } from './record.js';
@@ -30,6 +34,7 @@ import {
   type RegistrationDecision,
   type RegistrationRequest,
 } from './registration.js';
+import { SortedEntries } from './sorted-entries.js';
 
 export interface SessionEnd {
   /** `Stopped` after a `NodeDrop`, `Unknown` otherwise. */
@@ -37,6 +42,8 @@ export interface SessionEnd {
   readonly nowMs: number;
   /** Last frame of the session, from the session table; without it, `nowMs`. */
   readonly lastSeenMs?: number;
+  /** How it spoke: bits of protocol/dialect.ts. */
+  readonly dialect?: number;
   /** What this session counted. */
   readonly totals: NodeTotals;
 }
@@ -59,13 +66,20 @@ export class NodeRegistry {
   readonly #limits: RegistryLimits;
   readonly #byId = new Map<bigint, Entry>();
   readonly #bySession = new Map<number, Entry>();
-  readonly #disconnectedByName = new Map<string, LinkedOrder<Entry>>();
+  readonly #connectedByName = new ByName();
+  readonly #disconnectedByName = new ByName();
   readonly #disconnectedByAge = new LinkedOrder<Entry>();
   readonly #statusCounts: Record<NodeStatus, number>;
+  readonly #journal: RegistryJournal;
   #potCount = 0;
+  #nextSerial = 1;
+  readonly #sorted = new SortedEntries();
+  /** Counts what changed in any record, see {@link NodeRecord.changed}. */
+  #changes = 0;
 
-  constructor(limits: RegistryLimits = REGISTRY_LIMITS) {
+  constructor(limits: RegistryLimits = REGISTRY_LIMITS, journal: RegistryJournal = NO_JOURNAL) {
     this.#limits = limits;
+    this.#journal = journal;
     this.#statusCounts = Object.fromEntries(NODE_STATUSES.map((status) => [status, 0])) as Record<
       NodeStatus,
       number
@@ -82,10 +96,16 @@ export class NodeRegistry {
       return { kind: 'supersede', session: holder.session, shard: holder.shard };
     }
 
+    if (request.isIdentity) {
+      const connected = this.#connectedByName.first(request.nodeName);
+      if (connected !== undefined && connected.session !== null && connected.shard !== null)
+        return { kind: 'supersede', session: connected.session, shard: connected.shard };
+    }
+
     // Several disconnected records may bear the name (two nodes shared it while connected): the one that left last goes
     // on, because a node that restarts is back within seconds and the others may be gone for good.
     const earlier =
-      holder?.name === request.nodeName ? holder : this.#disconnectedByName.get(request.nodeName)?.last;
+      holder?.name === request.nodeName ? holder : this.#disconnectedByName.last(request.nodeName);
 
     // A disconnected record of another name has the id: an id copied from an example, a renamed node, or chance. Its
     // pots and totals are that other node's, so they are not inherited, and as an id finds one record only, the
@@ -94,14 +114,18 @@ export class NodeRegistry {
 
     if (earlier !== undefined) {
       const formerId = earlier.id === request.nodeId ? null : earlier.id;
-      this.#byId.delete(earlier.id);
+      if (formerId !== null) {
+        this.#byId.delete(formerId);
+        this.#sorted.outdated();
+      }
       this.#leaveDisconnected(earlier);
       this.#connect(earlier, request);
       return { kind: 'accept', record: earlier, takesOver: true, formerId };
     }
 
     if (!this.#makeRoom()) return REGISTRY_FULL;
-    const entry = createEntry(request);
+    const entry = createEntry(this.#nextSerial++, request);
+    this.#sorted.outdated();
     this.#statusCounts[entry.status] += 1;
     this.#connect(entry, request);
     return { kind: 'accept', record: entry, takesOver: false, formerId: null };
@@ -112,10 +136,12 @@ export class NodeRegistry {
     const entry = this.#bySession.get(session);
     if (entry === undefined) return null;
     this.#bySession.delete(session);
+    this.#connectedByName.remove(entry);
     entry.session = null;
     entry.shard = null;
     // Not before its start: the row of a session that never got a frame counted still says 0.
     entry.lastSeenMs = Math.max(entry.lastSeenMs, end.lastSeenMs ?? end.nowMs);
+    entry.dialect = end.dialect ?? entry.dialect;
     entry.totals = {
       frames: entry.totals.frames + end.totals.frames,
       records: entry.totals.records + end.totals.records,
@@ -125,6 +151,7 @@ export class NodeRegistry {
     };
     this.#setStatus(entry, end.status);
     this.#enterDisconnected(entry);
+    this.#journal.changed(entry);
     return entry;
   }
 
@@ -143,6 +170,8 @@ export class NodeRegistry {
     const isNew = entry.potTable === null || !entry.potTable.has(update.potId);
     if (isNew && !this.#hasRoomForPot(entry, update.potId)) {
       entry.potsOverflow += 1;
+      this.#journal.changed(entry);
+      this.#touch(entry);
       return 'overflow';
     }
     if (entry.potTable === null) {
@@ -150,15 +179,65 @@ export class NodeRegistry {
       entry.pots = entry.potTable;
     }
     const { potFieldLength } = this.#limits;
-    entry.potTable.set(update.potId, {
+    const before = entry.potTable.get(update.potId);
+    const after = {
       potId: update.potId,
       potType: boundedText(update.potType, potFieldLength),
       status: update.status,
       message: update.message === null ? null : boundedText(update.message, potFieldLength),
       updatedMs: update.nowMs,
-    });
+    };
+    entry.potTable.set(update.potId, after);
     if (isNew) this.#potCount += 1;
+    // The time alone is no news: nodes repeat themselves.
+    if (
+      before?.potType !== after.potType ||
+      before.status !== after.status ||
+      before.message !== after.message
+    )
+      this.#journal.potChanged(entry, update.potId);
+    this.#touch(entry);
     return 'stored';
+  }
+
+  /** Puts back what was kept; before anything else happens. False where the bounds, or another record, forbid it. */
+  restore(record: RestoredNode): boolean {
+    if (this.#byId.size >= this.#limits.nodes || this.#byId.has(record.id)) return false;
+    if (this.#potCount + record.pots.size > this.#limits.potsInAll) return false;
+    if (record.pots.size > this.#limits.potsPerNode) return false;
+    const entry = restoreEntry(record);
+    this.#touch(entry);
+    this.#sorted.outdated();
+    this.#byId.set(entry.id, entry);
+    this.#statusCounts[entry.status] += 1;
+    this.#potCount += entry.pots.size;
+    this.#enterDisconnected(entry);
+    this.reserveSerial(entry.serial);
+    return true;
+  }
+
+  /** No new record gets this serial number, or one below it. */
+  reserveSerial(serial: number): void {
+    this.#nextSerial = Math.max(this.#nextSerial, serial + 1);
+  }
+
+  /** Forgets a disconnected node. False where none has the id; a connected one must be disconnected first. */
+  remove(id: bigint): boolean {
+    const entry = this.#byId.get(id);
+    if (entry === undefined) return false;
+    if (entry.session !== null) throw new Error('a node was removed while it was connected');
+    this.#forget(entry);
+    return true;
+  }
+
+  /** Nodes that are connected under a name, longest first. */
+  connectedAs(name: string): NodeRecord[] {
+    return this.#connectedByName.of(name);
+  }
+
+  /** Connected nodes in no particular order; goes on while nodes come and go. */
+  connected(): IterableIterator<NodeRecord> {
+    return this.#bySession.values();
   }
 
   bySession(session: number): NodeRecord | undefined {
@@ -169,9 +248,9 @@ export class NodeRegistry {
     return this.#byId.get(id);
   }
 
-  /** All records, those registered longest ago first. A new array of the live records. */
-  list(): NodeRecord[] {
-    return [...this.#byId.values()];
+  /** All records in the order of their ids, or those behind an id. An array that never changes, of the live records. */
+  list(after?: bigint): readonly NodeRecord[] {
+    return after === undefined ? this.#sorted.all(this.#byId) : this.#sorted.after(after, this.#byId);
   }
 
   counts(): NodeCounts {
@@ -188,10 +267,12 @@ export class NodeRegistry {
       limits: this.#limits,
       byId: this.#byId,
       bySession: this.#bySession,
+      connectedByName: this.#connectedByName,
       disconnectedByName: this.#disconnectedByName,
       disconnectedByAge: this.#disconnectedByAge,
       statusCounts: this.#statusCounts,
       potCount: this.#potCount,
+      sorted: this.#sorted.all(this.#byId),
     });
   }
 
@@ -207,6 +288,7 @@ export class NodeRegistry {
     own.reportedPort = request.port;
     own.registrations += 1;
     this.#setStatus(own, 'Connected');
+    this.#journal.changed(own);
     return { kind: 'accept', record: own, takesOver: false, formerId: null };
   }
 
@@ -224,42 +306,44 @@ export class NodeRegistry {
     this.#setStatus(entry, 'Connected');
     this.#byId.set(entry.id, entry);
     this.#bySession.set(request.session, entry);
+    this.#connectedByName.append(entry);
+    this.#journal.changed(entry);
   }
 
   #setStatus(entry: Entry, status: NodeStatus): void {
     this.#statusCounts[entry.status] -= 1;
     this.#statusCounts[status] += 1;
     entry.status = status;
+    this.#touch(entry);
+  }
+
+  /** Something of the record that REST shows is another now; whoever changes one calls this. */
+  #touch(entry: Entry): void {
+    this.#changes += 1;
+    entry.changed = this.#changes;
   }
 
   #enterDisconnected(entry: Entry): void {
     entry.ageLink = this.#disconnectedByAge.append(entry);
-    let sameName = this.#disconnectedByName.get(entry.name);
-    if (sameName === undefined) {
-      sameName = new LinkedOrder();
-      this.#disconnectedByName.set(entry.name, sameName);
-    }
-    entry.nameLink = sameName.append(entry);
+    this.#disconnectedByName.append(entry);
   }
 
   #leaveDisconnected(entry: Entry): void {
-    const sameName = this.#disconnectedByName.get(entry.name);
-    if (entry.ageLink === null || entry.nameLink === null || sameName === undefined) {
+    if (entry.ageLink === null)
       throw new Error('a record left the disconnected ones without being one of them');
-    }
     this.#disconnectedByAge.remove(entry.ageLink);
-    sameName.remove(entry.nameLink);
-    if (sameName.first === undefined) this.#disconnectedByName.delete(entry.name);
     entry.ageLink = null;
-    entry.nameLink = null;
+    this.#disconnectedByName.remove(entry);
   }
 
   /** Only for disconnected records: nobody who is connected is ever forgotten. */
   #forget(entry: Entry): void {
     this.#leaveDisconnected(entry);
     this.#byId.delete(entry.id);
+    this.#sorted.outdated();
     this.#statusCounts[entry.status] -= 1;
     this.#potCount -= entry.pots.size;
+    this.#journal.forgotten(entry);
   }
 
   /** False when every record is connected: then there is nobody who could give way. */

@@ -3,9 +3,11 @@
  *
  * Owned by main. Reads the shared table, never writes it.
  */
+import { DIALECT, describeDialect } from '../protocol/dialect.js';
 import type { NodeRecord, NodeTotals } from '../registry/record.js';
 import type { NodeRegistry } from '../registry/registry.js';
 import { sessionCell, sessionTotals } from '../registry/session-totals.js';
+import type { AdmissionCounts } from '../telemetry/admission-counts.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import type { Stats } from '../telemetry/stats.js';
 import type { About, CoreView, Health, NodeView } from './view.js';
@@ -16,6 +18,7 @@ export interface CoreViewParts {
   readonly stats: Stats;
   readonly metrics: Metrics;
   newestDeadLetters(limit: number): Promise<readonly string[]>;
+  admission(): AdmissionCounts;
   about(): About;
   health(): Health;
 }
@@ -25,13 +28,13 @@ export function createCoreView(parts: CoreViewParts): CoreView {
   return {
     about: () => parts.about(),
     health: () => parts.health(),
-    nodes: () => viewsOf(registry.list(), sessionTable),
-    node(id) {
-      const record = registry.byId(id);
-      return record === undefined ? undefined : viewOf(record, sessionTable);
-    },
+    nodes: (after) => registry.list(after),
+    node: (id) => registry.byId(id),
+    show: (record) => viewOf(record, sessionTable),
+    sessionTable,
     nodeCounts: () => registry.counts(),
     stats: () => stats.snapshot(),
+    admission: () => parts.admission(),
     deadLetters() {
       const { dead_letters, dead_letter_bytes } = stats.snapshot().aggregator;
       return { frames: dead_letters, bytes: dead_letter_bytes };
@@ -39,10 +42,6 @@ export function createCoreView(parts: CoreViewParts): CoreView {
     newestDeadLetters: (limit) => parts.newestDeadLetters(limit),
     metrics: () => metrics,
   };
-}
-
-function* viewsOf(records: readonly NodeRecord[], sessionTable: Float64Array): IterableIterator<NodeView> {
-  for (const record of records) yield viewOf(record, sessionTable);
 }
 
 function viewOf(record: NodeRecord, sessionTable: Float64Array): NodeView {
@@ -57,7 +56,7 @@ function viewOf(record: NodeRecord, sessionTable: Float64Array): NodeView {
     reportedAddress: record.reportedAddress,
     reportedPort: record.reportedPort,
     remote: record.remote,
-    tls: connected && sessionCell(sessionTable, session, 'tls') === 1,
+    tls: connected && (sessionCell(sessionTable, session, 'dialect') & DIALECT.tls) !== 0,
     shard: record.shard,
     connectedSinceMs: connected ? record.connectedSinceMs : null,
     // A fresh row is zero until the session's first frame was seen.
@@ -65,6 +64,7 @@ function viewOf(record: NodeRecord, sessionTable: Float64Array): NodeView {
       ? Math.max(record.lastSeenMs, sessionCell(sessionTable, session, 'last_seen_ms'))
       : record.lastSeenMs,
     registrations: record.registrations,
+    dialect: describeDialect(connected ? sessionCell(sessionTable, session, 'dialect') : record.dialect),
     totals: connected ? plus(record.totals, sessionTotals(sessionTable, session)) : record.totals,
     pots: record.pots,
     potsOverflow: record.potsOverflow,

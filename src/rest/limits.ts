@@ -16,9 +16,17 @@ export const REST_LIMITS = {
   /** How often the two above are looked at. */
   connectionsCheckIntervalMs: 2_000,
   headerBytes: 16 * 1024,
-  /** Nodes turned into JSON, or characters of JSON made, before main's event loop gets its turn. */
+  /** Path and query; above it 414. Less than the headers may have, so that it is this that is told. */
+  urlChars: 8 * 1024,
+  /** A page of a list: rows at most. */
+  pageRows: 1000,
+  /** How long a browser may remember what a page of another origin is allowed. */
+  preflightSeconds: 600,
+  /** Tokens, and addresses, whose requests are counted; about 200 bytes each. */
+  rateLimitedClients: 10_000,
+  /** Nodes turned into JSON, or bytes of JSON made, before main's event loop gets its turn. */
   listSliceNodes: 256,
-  listSliceChars: 256 * 1024,
+  listSliceBytes: 128 * 1024,
   /** Lists in the making at once: each holds one array of all nodes while its reader takes its time. */
   listsAtOnce: 16,
   /** A list that has not been read to its end by then is cut off. */

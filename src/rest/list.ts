@@ -7,31 +7,42 @@
 import { Readable } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { JSON_TYPE, RestError } from './errors.js';
+import { RestError } from './errors.js';
+import { isKnown, sendNothing } from './etag.js';
+import { JsonBytes } from './json-bytes.js';
+import { JSON_TYPE } from './json-text.js';
 import { REST_LIMITS } from './limits.js';
-import type { NodeView } from './view.js';
 
-export interface ListShape {
-  /** Name of the only field of the answer. */
+const FIRST_SLICE_BYTES = 4 * 1024;
+const OPENING_BRACKET = 0x5b;
+
+export interface ListShape<T> {
+  /** Name of the field that holds the rows. */
   readonly field: string;
-  /** The rows of one node as JSON, joined by commas; empty if it has none. */
-  rows(node: NodeView): string;
+  /** Appends the rows of one item as JSON, if it has any, each with a comma in front. */
+  rows(item: T, json: JsonBytes): void;
+  /** Of a page: where the next one starts, null behind the last one. Undefined: not a page. */
+  readonly next: string | null | undefined;
+  /** Of the whole answer, see `etag.ts`. */
+  readonly tag: string;
 }
 
 export class ListSender {
   #listsOpen = 0;
 
-  send(
+  send<T>(
     request: FastifyRequest,
     reply: FastifyReply,
-    nodes: Iterable<NodeView>,
-    shape: ListShape,
+    items: Iterable<T>,
+    shape: ListShape<T>,
   ): FastifyReply {
+    if (typeof shape.next === 'string') reply.header('link', nextLink(request, shape.next));
+    if (isKnown(request, reply, shape.tag)) return sendNothing(reply);
     reply.header('content-type', JSON_TYPE);
     // Nobody would read the list, and its length is only known once it is made.
     if (request.method === 'HEAD') return reply.send(Readable.from([]));
-    const slices = slicesOf(nodes, shape);
-    const first = slices.next().value ?? '';
+    const slices = slicesOf(items, shape);
+    const first = slices.next().value!;
     const second = slices.next();
     if (second.done === true) return reply.send(first);
     if (this.#listsOpen >= REST_LIMITS.listsAtOnce) {
@@ -41,7 +52,7 @@ export class ListSender {
     return reply.send(this.#stream(first, second.value, slices));
   }
 
-  #stream(first: string, second: string, rest: Iterator<string>): Readable {
+  #stream(first: Buffer, second: Buffer, rest: Iterator<Buffer>): Readable {
     this.#listsOpen += 1;
     const stream = Readable.from(withTurns(first, second, rest), { objectMode: false, highWaterMark: 1 });
     const timeout = setTimeout(
@@ -57,7 +68,17 @@ export class ListSender {
   }
 }
 
-async function* withTurns(first: string, second: string, rest: Iterator<string>): AsyncGenerator<string> {
+/** RFC 8288. The same question with another `after`; it only says again what passed the schema, as a URL. */
+function nextLink(request: FastifyRequest, next: string): string {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(request.query as Record<string, unknown>))
+    if (name !== 'after') parameters.set(name, String(value));
+  parameters.set('after', next);
+  const path = request.url.split('?', 1)[0];
+  return `<${path}?${parameters}>; rel="next"`;
+}
+
+async function* withTurns(first: Buffer, second: Buffer, rest: Iterator<Buffer>): AsyncGenerator<Buffer> {
   yield first;
   await nextTurn();
   yield second;
@@ -69,23 +90,29 @@ async function* withTurns(first: string, second: string, rest: Iterator<string>)
   }
 }
 
-/** The whole answer in pieces; the first has the opening, the last the closing. */
-function* slicesOf(nodes: Iterable<NodeView>, { field, rows }: ListShape): Generator<string, undefined> {
-  let slice = `{${JSON.stringify(field)}:[`;
-  let separator = '';
-  let nodesInSlice = 0;
-  for (const node of nodes) {
-    const json = rows(node);
-    if (json !== '') {
-      slice += separator + json;
-      separator = ',';
+/** The whole answer in slices; the first has the opening, the last the closing. */
+function* slicesOf<T>(items: Iterable<T>, { field, rows, next }: ListShape<T>): Generator<Buffer, undefined> {
+  // Most lists are short: the first slice begins small, and grows.
+  const json = new JsonBytes(FIRST_SLICE_BYTES);
+  // What every row begins with is a comma; the first one's becomes the bracket.
+  const opening = Buffer.from(`{${JSON.stringify(field)}:`);
+  let opened = false;
+  let itemsInSlice = 0;
+  json.raw(opening);
+  for (const item of items) {
+    rows(item, json);
+    if (!opened && json.length > opening.length) {
+      json.replace(opening.length, OPENING_BRACKET);
+      opened = true;
     }
-    nodesInSlice += 1;
-    if (nodesInSlice >= REST_LIMITS.listSliceNodes || slice.length >= REST_LIMITS.listSliceChars) {
-      yield slice;
-      slice = '';
-      nodesInSlice = 0;
-    }
+    itemsInSlice += 1;
+    if (itemsInSlice < REST_LIMITS.listSliceNodes && json.length < REST_LIMITS.listSliceBytes) continue;
+    // Without a row yet there is nothing but the opening, which stays for the bracket.
+    if (opened) yield json.take(REST_LIMITS.listSliceBytes);
+    itemsInSlice = 0;
   }
-  yield `${slice}]}`;
+  json.raw(
+    Buffer.from(`${opened ? '' : '['}]${next === undefined ? '' : `,"next":${JSON.stringify(next)}`}}`),
+  );
+  yield json.take(0);
 }

@@ -4,35 +4,30 @@
  *
  * Owned by main.
  */
-import type { RouteOptions } from 'fastify';
 import type { RestApp } from './app.js';
-import { sendError } from './errors.js';
+import { sendProblem } from './problem.js';
+import type { RouteTable } from './route-table.js';
 
 const METHODS = ['DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT'] as const;
 
-/** Watches routes being added; the function it returns adds the 405 of every path once all are there. */
-export function guardMethods(app: RestApp): () => void {
-  const methodsByPath = new Map<string, Set<string>>();
-  app.addHook('onRoute', ({ path, method }: RouteOptions & { path: string }) => {
-    const methods = methodsByPath.get(path) ?? new Set<string>();
-    for (const name of [method].flat()) methods.add(name);
-    methodsByPath.set(path, methods);
-  });
-  return () => {
-    for (const [path, methods] of [...methodsByPath]) {
-      const allow = [...methods].sort().join(', ');
-      const refused = METHODS.filter((name) => !methods.has(name));
-      if (refused.length === 0) continue;
-      app.route({
-        method: refused,
-        url: path,
-        // Before the body is looked at: it is not read, so the connection cannot be used again.
-        onRequest: async (_request, reply) => {
-          reply.header('allow', allow).header('connection', 'close');
-          return sendError(reply, 'METHOD_NOT_ALLOWED');
-        },
-        handler: (_request, reply) => sendError(reply, 'METHOD_NOT_ALLOWED'),
-      });
-    }
-  };
+/** Adds the 405 of every path that is in the table now. */
+export function addMethodGuards(app: RestApp, table: RouteTable): void {
+  for (const [path, methods] of [...table.methodsByPath()]) {
+    const allow = [...methods].sort().join(', ');
+    const refused = METHODS.filter((name) => !methods.includes(name));
+    if (refused.length === 0) continue;
+    app.route({
+      method: refused,
+      url: path,
+      schema: { hide: true },
+      // Only who may know the path is told what it allows; anybody may know the public ones.
+      config: { access: table.accessOf(path) },
+      // Before the body is looked at: it is not read, so the connection cannot be used again.
+      onRequest: async (_request, reply) => {
+        reply.header('allow', allow).header('connection', 'close');
+        return sendProblem(reply, 'METHOD_NOT_ALLOWED');
+      },
+      handler: (_request, reply) => sendProblem(reply, 'METHOD_NOT_ALLOWED'),
+    });
+  }
 }

@@ -4,16 +4,9 @@
  * Owned by main. Pure.
  */
 import type { PotRecord } from '../registry/record.js';
+import { isoTime } from './iso-time.js';
 import type { HoneypotRowJson, NodeRowJson, PotJson } from './schemas.js';
 import type { NodeView } from './view.js';
-
-const LARGEST_TIME_MS = 8.64e15;
-
-/** ISO 8601 in UTC; null for a time that was never set or is not one. */
-export function isoTime(timeMs: number | null): string | null {
-  if (timeMs === null || !(timeMs > 0 && timeMs <= LARGEST_TIME_MS)) return null;
-  return new Date(timeMs).toISOString();
-}
 
 export function nodeRow(node: NodeView): NodeRowJson {
   return {
@@ -31,6 +24,7 @@ export function nodeRow(node: NodeView): NodeRowJson {
     connected_since: isoTime(node.connectedSinceMs),
     last_seen: isoTime(node.lastSeenMs),
     registrations: node.registrations,
+    dialect: { ...node.dialect, events: [...node.dialect.events] },
     frames: node.totals.frames,
     records: node.totals.records,
     events: node.totals.events,
@@ -51,6 +45,6 @@ export function potRow(pot: PotRecord): PotJson {
   };
 }
 
-export function honeypotRow(node: NodeView, pot: PotRecord): HoneypotRowJson {
+export function honeypotRow(node: Pick<NodeView, 'id' | 'name'>, pot: PotRecord): HoneypotRowJson {
   return { node_id: node.id, id: node.id.toString(), node_name: node.name, ...potRow(pot) };
 }

@@ -1,43 +1,83 @@
 /**
  * The REST server on the backend port: fastify with our limits, error shape and routes.
  *
- * Owned by main. It only reads, through a `CoreView`; a request can never hold main up for longer than one slice of a
+ * Owned by main. It reads through a `CoreView`; a request can never hold main up for longer than one slice of a
  * list takes. There is no log line per request: whoever can reach the port could fill a disk with them.
  */
 import { lookup } from 'node:dns/promises';
 import type { ServerOptions as HttpsOptions, Server as HttpsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyServerOptions } from 'fastify';
 import type { Logger } from 'pino';
+import type { Gatekeeper } from '../access/access.js';
+import type { AuditTrail } from '../access/audit.js';
+import type { CommandService } from '../commands/service.js';
 import type { Config } from '../config/config.js';
+import { backendHost } from '../config/rules.js';
+import { originsOf } from '../config/values.js';
+import type { EnrolmentDesk } from '../enrolment/desk.js';
 import { EXIT, FatalError } from '../errors.js';
 import { LIMITS } from '../limits.js';
+import type { RestMetrics } from '../telemetry/rest-metrics.js';
 import { backendContextOptions } from '../tls/context.js';
 import type { TlsMaterial } from '../tls/material.js';
 import type { RestApp } from './app.js';
-import { answerBrokenHttp, COMMON_HEADERS, createErrorHandler, sendError } from './errors.js';
+import { createAuthenticator, type RouteAccess, watchAccess } from './auth.js';
+import { answerBrokenHttp } from './broken-http.js';
+import { addHooks } from './hooks.js';
 import { REST_LIMITS } from './limits.js';
 import { ListSender } from './list.js';
-import { guardMethods } from './methods.js';
+import { addMethodGuards } from './methods.js';
+import { clientErrorOf, createErrorHandler, sendProblem } from './problem.js';
+import { requestIdOf } from './request-id.js';
+import { RouteTable } from './route-table.js';
+import { type AuditShelf, auditRoute } from './routes/audit.js';
+import { commandRoutes } from './routes/commands.js';
 import { deadLetterRoutes } from './routes/dead-letters.js';
 import { debugRoutes, type Faults } from './routes/debug.js';
+import { docsRoutes } from './routes/docs.js';
+import { enrolmentRoutes } from './routes/enrolments.js';
 import { healthRoute } from './routes/health.js';
 import { honeypotRoutes } from './routes/honeypots.js';
 import { indexRoute } from './routes/index-route.js';
 import { metricsRoute } from './routes/metrics.js';
-import { nodeRoutes } from './routes/nodes.js';
+import { nodeRemovalRoute, nodeRoutes } from './routes/nodes.js';
+import { rolloutRoutes } from './routes/rollouts.js';
 import { statsRoute } from './routes/stats.js';
-import type { CoreView } from './view.js';
+import { type TokenDesk, tokenRoutes } from './routes/tokens.js';
+import type { CoreView, NodeRemoval } from './view.js';
+
+/** What administration is made of; it works without a data plane, too. */
+export interface Administration {
+  readonly access: Gatekeeper & TokenDesk;
+  readonly audit: AuditTrail;
+  readonly auditShelf: AuditShelf;
+  readonly enrolmentDesk: EnrolmentDesk;
+}
+
+/** What there is beside administration while Core runs. */
+export interface RunningCore {
+  readonly view: CoreView;
+  readonly removal: NodeRemoval;
+  readonly metrics: RestMetrics;
+  readonly commands: CommandService;
+  /** Opens the fault-injection routes. */
+  readonly debug?: Faults;
+}
 
 export interface RestServerOptions {
-  readonly config: { readonly server: Pick<Config['server'], 'host' | 'backend_port'> };
-  readonly view: CoreView;
+  readonly config: {
+    readonly server: Pick<Config['server'], 'host' | 'backend_host' | 'backend_port'>;
+    readonly auth: Pick<Config['auth'], 'allowed_origins'>;
+    readonly rest: Config['rest'];
+  };
+  readonly administration: Administration;
+  /** Absent where Core does not run: then only administration is there, for the control socket. */
+  readonly core?: RunningCore;
   readonly logger: Logger;
   /** Absent: plain HTTP. */
   readonly tls?: TlsMaterial;
-  /** Opens the fault-injection routes. */
-  readonly debug?: Faults;
 }
 
 export interface RestServer {
@@ -45,31 +85,53 @@ export interface RestServer {
   listen(): Promise<number>;
   /** For new connections, where it listens with TLS. */
   renewTls(material: TlsMaterial): void;
+  /** Serves a connection that came in through the control socket: whoever is there may do everything. */
+  serveLocal(connection: Socket): void;
+  /** Every route and what it asks for; complete once it listens, or after {@link ready}. */
+  readonly routes: readonly RouteAccess[];
+  /** For a server that is never told to listen. */
+  ready(): Promise<void>;
   /** Ends idle connections at once and the others when they have their answer, or after a short grace. */
   close(): Promise<void>;
 }
 
 type State = 'new' | 'listening' | 'closing';
 
-export function createRestServer({ config, view, logger, tls, debug }: RestServerOptions): RestServer {
+export function createRestServer(options: RestServerOptions): RestServer {
+  const { config, administration, core, logger, tls } = options;
   let state: State = 'new';
   let closed: Promise<void> | null = null;
+  const localConnections = new WeakSet<object>();
+  const isLocal = (connection: object) => localConnections.has(connection);
   const app = createApp(logger, tls);
+  app.decorateRequest('principal');
+  const routes = watchAccess(app);
+  const authenticate = createAuthenticator({ ...administration, isLocal });
+  addHooks(app, {
+    allowedOrigins: originsOf(config.auth.allowed_origins),
+    requestsPerMinute: config.rest.requests_per_minute,
+    authenticate,
+  });
   app.addHook('onSend', async (_request, reply) => {
     if (state === 'closing') reply.header('connection', 'close');
   });
-  app.addHook('onResponse', async () => {
+  app.addHook('onResponse', async (request, reply) => {
+    const { elapsedTime, statusCode } = reply;
+    core?.metrics.answered(request.routeOptions.url, request.method, statusCode, elapsedTime / 1000);
     if (state === 'closing') setImmediate(() => app.server.closeIdleConnections());
   });
-  const addMethodGuards = guardMethods(app);
-  addRoutes(app, view);
-  if (debug !== undefined) debugRoutes(app, view, debug);
-  addMethodGuards();
+  const table = new RouteTable();
+  table.watch(app);
+  addAdministration(app, administration);
+  if (core !== undefined) addRoutes(app, table, core, options);
+  addMethodGuards(app, table);
 
   async function listen(): Promise<number> {
     if (state !== 'new') throw new Error('a REST server listens once');
     state = 'listening';
-    const { host, backend_port: port } = config.server;
+    await app.ready();
+    const host = backendHost(config.server);
+    const { backend_port: port } = config.server;
     try {
       // One address, as for the node port; fastify would bind every address of "localhost".
       const { address } = await lookup(host);
@@ -96,7 +158,13 @@ export function createRestServer({ config, view, logger, tls, debug }: RestServe
       (app.server as unknown as HttpsServer).setSecureContext(backendContextOptions(material));
   }
 
-  return { listen, renewTls, close };
+  function serveLocal(connection: Socket): void {
+    localConnections.add(connection);
+    // The event by which an HTTPS server learns of a connection that has been decrypted: this one never was encrypted.
+    app.server.emit(tls === undefined ? 'connection' : 'secureConnection', connection);
+  }
+
+  return { listen, renewTls, serveLocal, routes, ready: async () => void (await app.ready()), close };
 }
 
 function createApp(logger: Logger, tls: TlsMaterial | undefined): RestApp {
@@ -104,9 +172,12 @@ function createApp(logger: Logger, tls: TlsMaterial | undefined): RestApp {
     headersTimeout: REST_LIMITS.headersTimeoutMs,
     connectionsCheckingInterval: REST_LIMITS.connectionsCheckIntervalMs,
     maxHeaderSize: REST_LIMITS.headerBytes,
+    requireHostHeader: false,
   };
   const app = Fastify({
     logger: false,
+    genReqId: requestIdOf,
+    requestIdHeader: false,
     bodyLimit: LIMITS.restBodyBytes,
     connectionTimeout: REST_LIMITS.connectionTimeoutMs,
     keepAliveTimeout: REST_LIMITS.keepAliveTimeoutMs,
@@ -119,16 +190,17 @@ function createApp(logger: Logger, tls: TlsMaterial | undefined): RestApp {
     // Any text may stand for an id, so that the route and not the router says what is wrong with it.
     routerOptions: { maxParamLength: REST_LIMITS.headerBytes },
     clientErrorHandler: answerBrokenHttp,
-    frameworkErrors: (_error, _request, reply) => {
-      sendError(reply, 'BAD_REQUEST');
+    frameworkErrors: (error, _request, reply) => {
+      sendProblem(reply, clientErrorOf(error.statusCode ?? 400));
     },
   }).withTypeProvider<TypeBoxTypeProvider>();
   app.server.maxConnections = REST_LIMITS.connections;
-  app.addHook('onRequest', async (_request, reply) => {
-    reply.headers(COMMON_HEADERS);
-  });
+  // Not refused by the server with an empty 417; the first hook does it.
+  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
+  // JSON only: a form on somebody's page must not be able to send what a route takes.
+  app.removeContentTypeParser('text/plain');
   app.setErrorHandler(createErrorHandler(logger));
-  app.setNotFoundHandler((_request, reply) => sendError(reply, 'NOT_FOUND'));
+  app.setNotFoundHandler((_request, reply) => sendProblem(reply, 'NOT_FOUND'));
   return app;
 }
 
@@ -137,15 +209,31 @@ function httpsOption(options: HttpsOptions): FastifyServerOptions {
   return { https: { ...options, handshakeTimeout: LIMITS.tlsHandshakeMs } } as FastifyServerOptions;
 }
 
-function addRoutes(app: RestApp, view: CoreView): void {
+function addAdministration(app: RestApp, administration: Administration): void {
+  const { access, audit, auditShelf, enrolmentDesk } = administration;
+  tokenRoutes(app, access, audit);
+  auditRoute(app, auditShelf);
+  enrolmentRoutes(app, enrolmentDesk, audit);
+}
+
+function addRoutes(app: RestApp, table: RouteTable, core: RunningCore, options: RestServerOptions): void {
+  const { view, debug } = core;
   const lists = new ListSender();
-  indexRoute(app, view);
+  indexRoute(app, view, table);
   healthRoute(app, view);
   nodeRoutes(app, view, lists);
+  nodeRemovalRoute(app, view, core.removal, options.administration.audit);
   honeypotRoutes(app, view, lists);
+  commandRoutes(app, view, core.commands);
+  rolloutRoutes(app, core.commands);
   statsRoute(app, view);
   deadLetterRoutes(app, view);
   metricsRoute(app, view);
+  docsRoutes(app, table, {
+    version: () => view.about().version,
+    rateLimited: options.config.rest.requests_per_minute > 0,
+  });
+  if (debug !== undefined) debugRoutes(app, view, debug);
 }
 
 function listenError(error: unknown, host: string, port: number): FatalError {

@@ -4,10 +4,13 @@
  *
  * Owned by main. Nothing here may wait for another thread.
  */
+import type { Actor } from '../access/principal.js';
+import type { Dialect } from '../protocol/dialect.js';
 import type { NodeType } from '../protocol/node-registration.js';
 import type { NodeStatus } from '../protocol/node-status-update.js';
-import type { NodeTotals, PotRecord } from '../registry/record.js';
+import type { NodeRecord, NodeTotals, PotRecord } from '../registry/record.js';
 import type { NodeCounts } from '../registry/registry.js';
+import type { AdmissionCounts } from '../telemetry/admission-counts.js';
 import type { StatsSnapshot } from '../telemetry/stats.js';
 
 export interface About {
@@ -39,6 +42,8 @@ export interface NodeView {
   readonly connectedSinceMs: number | null;
   readonly lastSeenMs: number;
   readonly registrations: number;
+  /** Of the present session, or of the last one. */
+  readonly dialect: Dialect;
   readonly totals: NodeTotals;
   readonly pots: ReadonlyMap<string, PotRecord>;
   readonly potsOverflow: number;
@@ -52,13 +57,24 @@ export interface DeadLetterSummary {
 export interface CoreView {
   about(): About;
   health(): Health;
-  /** The nodes known at the moment of the call; each is looked at when its turn comes. May be read over seconds. */
-  nodes(): Iterable<NodeView>;
-  node(id: bigint): NodeView | undefined;
+  /** The nodes known at the moment of the call, in the order of their ids, from behind an id. */
+  nodes(after?: bigint): readonly NodeRecord[];
+  node(id: bigint): NodeRecord | undefined;
+  /** A node with its live counts, as they are now. */
+  show(record: NodeRecord): NodeView;
+  /** The live counts themselves, for telling whether anything changed. */
+  readonly sessionTable: Float64Array;
   nodeCounts(): NodeCounts;
   stats(): StatsSnapshot;
+  admission(): AdmissionCounts;
   deadLetters(): DeadLetterSummary;
   /** JSON texts of the newest refused frames, the newest first. */
   newestDeadLetters(limit: number): Promise<readonly string[]>;
   metrics(): { readonly contentType: string; render(): Promise<string> };
+}
+
+/** Takes a node out of the registry on somebody's behalf; whoever keeps nodes implements it. */
+export interface NodeRemoval {
+  /** Closes the node's connection and forgets it; false when there is none with this id. */
+  remove(id: bigint, actor: Actor): Promise<boolean>;
 }

@@ -74,6 +74,11 @@ export class Framer {
     this.#maxFrameBytes = maxFrameBytes;
   }
 
+  /** A newline ends a frame on this connection. */
+  get inLines(): boolean {
+    return this.#habit !== 'objects';
+  }
+
   /** `length` bytes were read into the read area. */
   receive(length: number): void {
     const readAt = LIMITS.headroomBytes;

@@ -52,8 +52,20 @@ export type MainToShard =
       readonly session: number;
       readonly message: string;
       readonly potTypes: readonly (readonly [string, string])[];
+      /** The secret that the name has from now on; nobody but the node is told. */
+      readonly totpKey?: string | undefined;
     }
   | { readonly type: 'refuse'; readonly session: number; readonly code: ErrorCode; readonly message: string }
+  /** For a registered node, or one whose acceptance is on its way. Answered by `command-sent`, or by `closed`. */
+  | {
+      readonly type: 'command';
+      readonly session: number;
+      readonly command: string;
+      /** The command as an object. */
+      readonly json: string;
+      /** What a connection that spells unit values as bare strings gets instead. */
+      readonly unit: string | null;
+    }
   | { readonly type: 'close'; readonly session: number; readonly reason: CloseReason }
   /** For new connections. */
   | { readonly type: 'tls'; readonly material: TlsMaterial }
@@ -71,8 +83,11 @@ export type CloseReason =
   | 'silent for too long'
   | 'did not register in time'
   | 'registration refused'
+  | 'enrolment revoked'
+  | 'removed'
   | 'not a node'
   | 'frame too large'
+  | 'too many errors'
   | 'TLS handshake failed'
   | 'certificate refused'
   | 'TLS is required'
@@ -96,6 +111,7 @@ export type ShardToMain =
       readonly registration: NodeRegistration;
       /** That the node's certificate bears; undefined: it has shown none. */
       readonly certificateNames: readonly string[] | undefined;
+      readonly totpCode: string | null;
     }
   | { readonly type: 'status'; readonly session: number; readonly status: NodeStatus }
   | {
@@ -106,7 +122,9 @@ export type ShardToMain =
       readonly status: PotStatus;
       readonly message: string | null;
     }
-  /** The session is over; everything it sent is in the ring before `published`. */
+  /** The operating system has all of the command. */
+  | { readonly type: 'command-sent'; readonly session: number; readonly command: string }
+  /** The session is over; a command without a `command-sent` has not reached its node. Everything the node sent is in the ring before `published`. */
   | {
       readonly type: 'closed';
       readonly session: number;
@@ -136,7 +154,13 @@ export type ShardToMain =
       readonly linesHeldBack: number;
     }
   | { readonly type: 'relay-consumed'; readonly relay: number; readonly bytes: number }
-  | { readonly type: 'relay-write'; readonly relay: number; readonly data: string | Uint8Array }
+  /** `command`: main keeps account of when the socket has all of it. */
+  | {
+      readonly type: 'relay-write';
+      readonly relay: number;
+      readonly data: string | Uint8Array;
+      readonly command: { readonly session: number; readonly id: string } | null;
+    }
   /** Nothing more is said of this relay. */
   | { readonly type: 'relay-close'; readonly relay: number }
   | { readonly type: 'drained' };

@@ -12,6 +12,7 @@ import type { TLSSocket } from 'node:tls';
 import type { EndReason } from './messages.js';
 import type { TlsTerms } from './tls-terms.js';
 import { CLOSE_GRACE_MS, type Transport, type TransportHandlers } from './transport.js';
+import { WholeWrites } from './whole-writes.js';
 
 export interface SecureHandlers extends TransportHandlers {
   /** The handshake is over and the node may come in. `names` of its certificate, where it has shown one. */
@@ -26,6 +27,7 @@ export class SecureTransport implements Transport {
   readonly #socket: TLSSocket;
   readonly #terms: TlsTerms;
   readonly #readArea: Uint8Array;
+  readonly #commands: WholeWrites;
   #handlers: SecureHandlers | undefined;
   #state: 'shaking' | 'open' | 'closed' = 'shaking';
 
@@ -36,6 +38,7 @@ export class SecureTransport implements Transport {
     this.#handlers = handlers;
     const socket = terms.open(stream);
     this.#socket = socket;
+    this.#commands = new WholeWrites(socket);
     // Not among the documented events; but a server's end that was made by hand has no others.
     socket.on('secure', () => this.#shaken());
     socket.on('_tlsError', (error: Error) => this.#failed(error));
@@ -45,11 +48,15 @@ export class SecureTransport implements Transport {
   }
 
   get backlogBytes(): number {
-    return this.#socket.writableLength;
+    return this.#socket.writableLength + this.#commands.waitingLength;
   }
 
   write(text: string): void {
     if (!this.#socket.destroyed && this.#socket.writable) this.#socket.write(text);
+  }
+
+  writeCommand(command: string, text: string): void {
+    this.#commands.write(text, () => this.#handlers?.onCommandSent(command));
   }
 
   pause(): void {
@@ -71,7 +78,12 @@ export class SecureTransport implements Transport {
       handlers?.onFailed('not finished when the connection was closed');
       return;
     }
+    this.#commands.stop();
     if (socket.destroyed) return;
+    if (this.#commands.isTorn) {
+      socket.destroy();
+      return;
+    }
     // As without TLS: a close with unread bytes would reset the connection, and the reset overtakes the last answer.
     socket.resume();
     socket.end();

@@ -14,17 +14,21 @@ import { LIMITS } from '../limits.js';
 import { SHARD } from '../memory/counters.js';
 import { SESSION, SESSION_STRIDE } from '../memory/session-table.js';
 import { type Scanner, STOP } from '../native/scanner.js';
+import { DIALECT } from '../protocol/dialect.js';
 import { FIELD, MESSAGE, VALUE } from '../protocol/fields.js';
 import { type FrameReader, KIND, type Kind } from '../protocol/frame-reader.js';
-import { type NodeRegistration, readNodeRegistration } from '../protocol/node-registration.js';
+import { maskCodes } from '../protocol/mask.js';
+import { nodeCommand } from '../protocol/node-command.js';
+import { type NodeRegistration, readNodeRegistration, readTotpCode } from '../protocol/node-registration.js';
 import type { NodeStatus } from '../protocol/node-status-update.js';
 import { errorReply, nodeDisconnected, nodeRegistered, registrationAck } from '../protocol/outbound.js';
 import { documentCompiled, withPotType } from '../protocol/pot-event.js';
 import { documentLegacy, type PotStatus } from '../protocol/pot-status-update.js';
 import { isForeign, objectEnds } from './bytes.js';
+import { ErrorRate } from './error-rate.js';
 import { ErrorReplies } from './error-replies.js';
 import { Framer, type FrameSink, type ShardBuffer } from './framer.js';
-import type { CloseReason, EndReason, ShardToMain } from './messages.js';
+import type { CloseReason, EndReason, MainToShard, ShardToMain } from './messages.js';
 import type { ShardOutput } from './output.js';
 import type { Transport } from './transport.js';
 
@@ -38,6 +42,8 @@ export interface ShardContext {
   readonly table: Float64Array;
   readonly maxFrameBytes: number;
   readonly errorReplies: boolean;
+  /** Refused frames in a minute above which a registered connection is closed; 0: never. */
+  readonly maxErrorsPerMinute: number;
   post(message: ShardToMain): void;
   /** Says in the log what was refused; bounded by the caller's own rate. */
   logRefused(entry: {
@@ -50,6 +56,8 @@ export interface ShardContext {
   /** The session is over: forget it. */
   ended(session: Session): void;
 }
+
+type OutgoingCommand = Extract<MainToShard, { type: 'command' }>;
 
 type State = 'unregistered' | 'deciding' | 'registered' | 'closed';
 
@@ -66,6 +74,8 @@ export class Session implements FrameSink {
   certificateNames: readonly string[] | undefined;
   #state: State = 'unregistered';
   #peerEnded: EndReason | undefined;
+  /** While the node's status reads Unknown because it is silent: what it was. Any sign of life brings it back. */
+  #statusBeforeSilence: NodeStatus | undefined;
   #registration: NodeRegistration | undefined;
   /** While main decides: the registration's frame, of which a dead letter is made when it is refused. */
   #undecided: { readonly bytes: Uint8Array; readonly sizeBytes: number } | undefined;
@@ -79,6 +89,13 @@ export class Session implements FrameSink {
   readonly #potTypes = new Map<string, string>();
   #refusedUnregistered = 0;
   readonly #replies = new ErrorReplies();
+  readonly #errorRate = new ErrorRate();
+  /** Bits of protocol/dialect.ts, as they stand in the session table. */
+  #dialect = 0;
+  /** It was told to do something, so what it says about its pots may be an answer. */
+  #commanded = false;
+  /** Came before the acceptance; main has few on their way at once. */
+  #early: OutgoingCommand[] = [];
 
   constructor(number: number, remote: string, context: ShardContext) {
     this.number = number;
@@ -94,6 +111,11 @@ export class Session implements FrameSink {
 
   get state(): State {
     return this.#state;
+  }
+
+  /** This connection itself spelt a unit value as a bare string, so that is how its unit commands are spelt. */
+  get bareUnits(): boolean {
+    return (this.#dialect & DIALECT.bareUnits) !== 0;
   }
 
   get accepting(): boolean {
@@ -116,7 +138,16 @@ export class Session implements FrameSink {
     counters[SHARD.bytes_in]! += length;
     table[this.#row + SESSION.last_seen_ms] = now;
     table[this.#row + SESSION.bytes_in]! += length;
+    if (this.#statusBeforeSilence !== undefined) this.#speaksAgain();
     this.#framer.receive(length);
+    this.#noteFraming();
+  }
+
+  /** Nothing has come for so long that nobody knows how the node is. */
+  fellSilent(): void {
+    if (this.#state !== 'registered' || this.status === 'Unknown') return;
+    this.#statusBeforeSilence = this.status;
+    this.#report('Unknown');
   }
 
   onEnd(reason: EndReason): void {
@@ -128,7 +159,7 @@ export class Session implements FrameSink {
   secured(certificateNames: readonly string[] | undefined): void {
     this.certificateNames = certificateNames;
     this.#context.counters[SHARD.tls_handshakes]!++;
-    this.#count(SESSION.tls, 1);
+    this.#speaks(DIALECT.tls);
   }
 
   /** The node's certificate is not taken: it is told why. */
@@ -151,7 +182,7 @@ export class Session implements FrameSink {
 
   // ---- what main tells ----------------------------------------------------------------------------------------
 
-  accepted(message: string, potTypes: readonly (readonly [string, string])[]): void {
+  accepted(message: string, potTypes: readonly (readonly [string, string])[], totpKey?: string): void {
     if (this.#state !== 'deciding') return;
     this.#undecided = undefined;
     const registration = this.#registration!;
@@ -162,17 +193,30 @@ export class Session implements FrameSink {
     this.#digits = Buffer.from(registration.nodeId, 'latin1');
     for (const [potId, potType] of potTypes) this.#potTypes.set(potId, potType);
     counters[SHARD.registrations]!++;
-    this.#write(registrationAck(registration.nodeId, true, message));
+    this.#write(registrationAck(registration.nodeId, true, message, totpKey));
     output.record(nodeRegistered(registration, this.remote, output.nowMs));
     this.#count(SESSION.announced, 1);
     const rest = this.#restOfLine;
     this.#restOfLine = undefined;
     if (rest !== undefined) this.line(rest, 0, rest.length);
     this.#framer.resume();
+    this.#noteFraming();
+    // Behind what was pipelined: it may have shown how the node spells things.
+    for (const command of this.#early.splice(0)) this.command(command);
     // The frames that were held may have ended the session.
     if (this.state !== 'registered') return;
     if (this.#peerEnded !== undefined) this.#finish(this.#peerEnded);
     else this.transport.resume();
+  }
+
+  /** Tells the node what to do. On a session that is over nothing happens: `closed` is on its way to main. */
+  command(command: OutgoingCommand): void {
+    if (this.#state === 'deciding') this.#early.push(command);
+    if (this.#state !== 'registered') return;
+    this.#commanded = true;
+    const body = this.bareUnits && command.unit !== null ? JSON.stringify(command.unit) : command.json;
+    this.transport.writeCommand(command.command, nodeCommand(this.#registration!.nodeId, body));
+    this.#closeIfNotReading();
   }
 
   refused(code: ErrorCode, message: string): void {
@@ -206,6 +250,7 @@ export class Session implements FrameSink {
       const stop = scanner.scan(at, end, ring.offset, ring.space, resume);
       const { events } = scanner;
       if (events > 0) {
+        this.#speaks(DIALECT.documented);
         output.publishRun(scanner.copiedBytes, events);
         counters[SHARD.events]! += events;
         counters[SHARD.frames]! += events;
@@ -279,6 +324,7 @@ export class Session implements FrameSink {
       if (registration && this.#state === 'unregistered') this.close('registration refused');
       return;
     }
+    this.#speaks(DIALECT.objects);
     if (kind === KIND.nodeRegistration) return this.#register(bytes, start, end);
     if (this.#state !== 'registered') {
       return this.#refuse('NODE_NOT_FOUND', 'register first', bytes, start, end);
@@ -296,9 +342,11 @@ export class Session implements FrameSink {
       case KIND.potEvent:
         return this.#potEvent();
       case KIND.compiledPotEvent:
+        this.#speaks(DIALECT.compiled);
         counters[SHARD.events_compiled]!++;
         return this.#event(`${documentCompiled(reader, this.#potType())}\n`);
       case KIND.legacyPotEvent:
+        this.#speaks(DIALECT.legacy);
         counters[SHARD.events_legacy]!++;
         return this.#event(`${documentLegacy(reader, this.#context.output.nowMs)}\n`);
       case KIND.nodeStatusUpdate:
@@ -307,9 +355,13 @@ export class Session implements FrameSink {
         return this.#potStatusUpdate();
       case KIND.nodeEvent:
         counters[SHARD.node_events]!++;
+        // {"Error":{...}} does not tell: that is how the family that knows only bare strings writes what has fields.
+        if (reader.bareString) this.#speaks(DIALECT.bareUnits);
+        else if (reader.type(FIELD.type) !== VALUE.absent) this.#speaks(DIALECT.objectUnits);
         return this.#pass();
       case KIND.nodeDrop:
         counters[SHARD.node_drops]!++;
+        this.#speaks(reader.bareString ? DIALECT.bareUnits : DIALECT.objectUnits);
         return this.close('node said goodbye');
     }
   }
@@ -337,11 +389,13 @@ export class Session implements FrameSink {
     this.#state = 'deciding';
     this.transport.pause();
     const { certificateNames } = this;
-    this.#context.post({ type: 'register', session: this.number, registration, certificateNames });
+    const totpCode = readTotpCode(this.#context.reader);
+    this.#context.post({ type: 'register', session: this.number, registration, totpCode, certificateNames });
   }
 
   #potEvent(): void {
     const { reader } = this.#context;
+    this.#speaks(DIALECT.documented);
     if (reader.type(FIELD.pot_type) === VALUE.absent)
       return this.#event(`${oneLine(withPotType(reader, this.#potType()))}\n`);
     this.#pass();
@@ -353,9 +407,8 @@ export class Session implements FrameSink {
     const status = reader.string(FIELD.status) as NodeStatus;
     counters[SHARD.status_updates]!++;
     if (status === this.status) return;
-    this.status = status;
     this.#pass();
-    this.#context.post({ type: 'status', session: this.number, status });
+    this.#report(status);
   }
 
   #potStatusUpdate(): void {
@@ -375,7 +428,9 @@ export class Session implements FrameSink {
       potId,
       potType,
       status,
-      message: message?.slice(0, LIMITS.potFieldLength) ?? null,
+      // One more than main keeps, so that it knows that there was more.
+      message:
+        message?.slice(0, this.#commanded ? LIMITS.commandResultLength + 1 : LIMITS.potFieldLength) ?? null,
     });
   }
 
@@ -399,6 +454,17 @@ export class Session implements FrameSink {
     this.#countEvent();
   }
 
+  #speaksAgain(): void {
+    const status = this.#statusBeforeSilence!;
+    this.#statusBeforeSilence = undefined;
+    this.#report(status);
+  }
+
+  #report(status: NodeStatus): void {
+    this.status = status;
+    this.#context.post({ type: 'status', session: this.number, status });
+  }
+
   /** Passes the frame on as it came. */
   #pass(): void {
     const { output, reader, table } = this.#context;
@@ -416,6 +482,19 @@ export class Session implements FrameSink {
     this.#context.table[this.#row + SESSION.frames]!++;
   }
 
+  #noteFraming(): void {
+    // A row that was given back may belong to another connection by now.
+    if (this.#state === 'closed') return;
+    if (this.#framer.inLines) this.#speaks(DIALECT.lines);
+  }
+
+  /** Notes how the node speaks. */
+  #speaks(bit: number): void {
+    if ((this.#dialect & bit) !== 0) return;
+    this.#dialect |= bit;
+    this.#count(SESSION.dialect, this.#dialect);
+  }
+
   #count(field: number, value: number): void {
     this.#context.table[this.#row + field] = value;
   }
@@ -427,9 +506,20 @@ export class Session implements FrameSink {
     this.#countRefused(code);
     this.#deadLetter(code, reason, bytes.subarray(start, end), end - start);
     this.#answer(code, reason);
+    if (this.#state === 'registered') return this.#limitErrors(code);
     if (this.#state !== 'unregistered') return;
     this.#refusedUnregistered++;
     if (this.#refusedUnregistered >= LIMITS.refusedBeforeRegistration) this.close('not a node');
+  }
+
+  /** A bad frame alone never ends a connection; a flood of them does. The node is told why, whatever was held back. */
+  #limitErrors(code: ErrorCode): void {
+    const { maxErrorsPerMinute: limit, output, counters, errorReplies } = this.#context;
+    if (limit === 0 || this.#errorRate.count(output.nowMs) <= limit) return;
+    counters[SHARD.closed_for_errors]!++;
+    if (errorReplies)
+      this.#write(errorReply(code, `too many errors: more than ${limit} refused frames in a minute`, 0));
+    this.close('too many errors');
   }
 
   #deadLetter(code: ErrorCode, reason: string, bytes: Uint8Array, sizeBytes: number): void {
@@ -439,7 +529,7 @@ export class Session implements FrameSink {
       nodeId: this.#registration?.nodeId,
       nodeName: this.#registration?.nodeName,
       remote: this.remote,
-      bytes,
+      bytes: maskCodes(bytes.subarray(0, LIMITS.deadLetterFrameBytes)),
       sizeBytes,
     });
   }
@@ -470,6 +560,10 @@ export class Session implements FrameSink {
 
   #write(text: string): void {
     this.transport.write(text);
+    this.#closeIfNotReading();
+  }
+
+  #closeIfNotReading(): void {
     if (this.transport.backlogBytes > LIMITS.nodeWriteBufferBytes) this.close('does not read its answers');
   }
 

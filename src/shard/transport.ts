@@ -13,10 +13,13 @@ import type { MessagePort } from 'node:worker_threads';
 import { LIMITS } from '../limits.js';
 import type { EndReason, ShardToMain } from './messages.js';
 import { RelayStream } from './relay-stream.js';
+import { WholeWrites } from './whole-writes.js';
 
 export interface TransportHandlers {
   /** `length` bytes stand at the start of the read area. */
   onData(length: number): void;
+  /** The operating system has all of the command. */
+  onCommandSent(command: string): void;
   /** Nothing more will come. */
   onEnd(reason: EndReason): void;
 }
@@ -34,6 +37,8 @@ const TLS_HANDSHAKE = 0x16;
 
 export interface Transport {
   write(text: string): void;
+  /** Writes a command, and says when it is sent: once closed it never is. */
+  writeCommand(command: string, text: string): void;
   /** Bytes written that the node has not taken. */
   readonly backlogBytes: number;
   pause(): void;
@@ -48,8 +53,10 @@ export const CLOSE_GRACE_MS = 2_000;
 export class SocketTransport implements Transport {
   readonly #socket: Socket;
   readonly #readArea: Uint8Array;
+  readonly #commands: WholeWrites;
   #handlers: TransportHandlers | undefined;
   #greeting: Greeting | undefined;
+  #peerEnded = false;
 
   /** `readArea` is shared by all sockets of the shard: one thread, one read at a time. */
   constructor(
@@ -75,19 +82,27 @@ export class SocketTransport implements Transport {
         },
       },
     } as ConstructorParameters<typeof Socket>[0]);
+    this.#commands = new WholeWrites(this.#socket);
     this.#socket.setNoDelay(true);
-    this.#socket.on('end', () => this.#ended('node closed the connection'));
+    this.#socket.on('end', () => {
+      this.#peerEnded = true;
+      this.#ended('node closed the connection');
+    });
     this.#socket.on('error', () => this.#ended('connection lost'));
     this.#socket.on('close', () => this.#ended('connection lost'));
     this.#socket.resume();
   }
 
   get backlogBytes(): number {
-    return this.#socket.writableLength;
+    return this.#socket.writableLength + this.#commands.waitingLength;
   }
 
   write(text: string): void {
     if (!this.#socket.destroyed && this.#socket.writable) this.#socket.write(text);
+  }
+
+  writeCommand(command: string, text: string): void {
+    this.#commands.write(text, () => this.#handlers?.onCommandSent(command));
   }
 
   pause(): void {
@@ -100,8 +115,15 @@ export class SocketTransport implements Transport {
 
   close(): void {
     this.#handlers = undefined;
+    this.#commands.stop();
     const socket = this.#socket;
     if (socket.destroyed) return;
+    // Main is about to send the command on another connection: what is left of it must not leave on this one. Or nothing
+    // is unread, and the kernel has all that was written: it will be sent.
+    if (this.#commands.isTorn || (this.#peerEnded && socket.writableLength === 0)) {
+      socket.destroy();
+      return;
+    }
     // A close with unread bytes in the kernel resets the connection, and the reset overtakes the last answer; so
     // what still comes is read and dropped until the node has closed its side too.
     socket.resume();
@@ -137,6 +159,7 @@ export class SocketTransport implements Transport {
 export class RelayTransport implements Transport {
   readonly backlogBytes = 0;
   readonly #relay: number;
+  readonly #session: number;
   readonly #closed: () => void;
   readonly #port: MessagePort;
   readonly #readArea: Uint8Array;
@@ -153,6 +176,7 @@ export class RelayTransport implements Transport {
   /** `closed`: nothing of this relay is of interest any more. */
   constructor(
     relay: number,
+    session: number,
     port: MessagePort,
     readArea: Uint8Array,
     handlers: TransportHandlers,
@@ -160,6 +184,7 @@ export class RelayTransport implements Transport {
     closed: () => void,
   ) {
     this.#relay = relay;
+    this.#session = session;
     this.#closed = closed;
     this.#port = port;
     this.#readArea = readArea;
@@ -183,7 +208,13 @@ export class RelayTransport implements Transport {
   }
 
   write(text: string): void {
-    this.#post({ type: 'relay-write', relay: this.#relay, data: text });
+    this.#post({ type: 'relay-write', relay: this.#relay, data: text, command: null });
+  }
+
+  /** Main has the socket, and tells itself when the command is sent. */
+  writeCommand(command: string, text: string): void {
+    const session = this.#session;
+    this.#post({ type: 'relay-write', relay: this.#relay, data: text, command: { session, id: command } });
   }
 
   pause(): void {
@@ -215,7 +246,7 @@ export class RelayTransport implements Transport {
     this.#handlers = undefined;
     const relay = this.#relay;
     this.#stream = new RelayStream({
-      write: (data) => this.#post({ type: 'relay-write', relay, data }),
+      write: (data) => this.#post({ type: 'relay-write', relay, data, command: null }),
       consumed: (bytes) => this.#post({ type: 'relay-consumed', relay, bytes }),
       close: () => this.#leave(),
     });

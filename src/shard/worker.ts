@@ -13,7 +13,7 @@ import { createScanner } from '../native/scanner.js';
 import { FrameReader } from '../protocol/frame-reader.js';
 import { nodeDisconnected } from '../protocol/outbound.js';
 import { ShardBuffer } from './framer.js';
-import type { CloseReason, MainToShard, ShardStart, ShardToMain } from './messages.js';
+import type { CloseReason, EndReason, MainToShard, ShardStart, ShardToMain } from './messages.js';
 import { RingStopped, ShardOutput } from './output.js';
 import { SecureTransport } from './secure-transport.js';
 import { Session, type ShardContext } from './session.js';
@@ -36,6 +36,8 @@ class Shard {
   /** Portable mode, by the relay's own number. */
   readonly #relays = new Map<number, RelayTransport>();
   readonly #sweep: NodeJS.Timeout;
+  /** Connections whose end has not been dealt with yet, in the order in which they ended. */
+  readonly #ends: { readonly session: Session; readonly reason: EndReason }[] = [];
   #end!: () => void;
   #logLines = 0;
   #logLinesHeldBack = 0;
@@ -66,6 +68,7 @@ class Shard {
       table: start.sessions,
       maxFrameBytes: config.ingest.max_frame_bytes,
       errorReplies: config.ingest.error_replies,
+      maxErrorsPerMinute: config.admission.max_errors_per_minute,
       post: (message: ShardToMain) => port.postMessage(message),
       logRefused: (entry) => {
         this.#logLines++;
@@ -109,6 +112,7 @@ class Shard {
         this.#open(message.session, message.remote, (handlers, greeting) => {
           const relay = new RelayTransport(
             message.relay,
+            message.session,
             this.#start.port,
             this.#context.buffer.readArea,
             handlers,
@@ -126,10 +130,13 @@ class Shard {
         this.#relays.get(message.relay)?.finished(message.reason);
         break;
       case 'accept':
-        this.#sessions.get(message.session)?.accepted(message.message, message.potTypes);
+        this.#sessions.get(message.session)?.accepted(message.message, message.potTypes, message.totpKey);
         break;
       case 'refuse':
         this.#sessions.get(message.session)?.refused(message.code, message.message);
+        break;
+      case 'command':
+        this.#sessions.get(message.session)?.command(message);
         break;
       case 'close':
         this.#closeSoon(message.session, message.reason);
@@ -168,7 +175,11 @@ class Shard {
     counters[SHARD.connections_open] = this.#sessions.size;
     const handlers: TransportHandlers = {
       onData: (length) => this.#guard(() => session.onData(length)),
-      onEnd: (reason) => this.#guard(() => session.onEnd(reason)),
+      onCommandSent: (command) => this.#context.post({ type: 'command-sent', session: number, command }),
+      onEnd: (reason) => {
+        this.#ends.push({ session, reason });
+        if (this.#ends.length === 1) setImmediate(() => this.#endSome());
+      },
     };
     const tls = this.#tls;
     session.transport = connect(handlers, tls && this.#greeting(session, tls, handlers));
@@ -180,6 +191,7 @@ class Shard {
       tls: (stream, endReason) => {
         session.transport = new SecureTransport(stream, tls, this.#context.buffer.readArea, {
           onData: handlers.onData,
+          onCommandSent: handlers.onCommandSent,
           // Where main relays, it knows better than the stream why that ended.
           onEnd: (reason) => handlers.onEnd(endReason() ?? reason),
           onSecure: (names) => session.secured(names),
@@ -216,6 +228,16 @@ class Shard {
     this.#tlsLogLinesHeldBack = 0;
   }
 
+  /** Deals with some of the connections that have ended, and with more of them after the others have been read. */
+  #endSome(): void {
+    this.#endFirst(LIMITS.endsPerTurn);
+    if (this.#ends.length > 0) setImmediate(() => this.#endSome());
+  }
+
+  #endFirst(count: number): void {
+    for (const { session, reason } of this.#ends.splice(0, count)) this.#guard(() => session.onEnd(reason));
+  }
+
   /** The one thing that may come out of dealing with input: the process is ending while the ring is full. */
   #guard(work: () => void): void {
     try {
@@ -233,23 +255,23 @@ class Shard {
     for (const session of [...this.#sessions.values()]) {
       this.#guard(() => {
         if (session.state === 'unregistered') {
-          if (now - session.openedMs > ingest.registration_timeout_seconds * 1000)
+          if (now - session.openedMs > ingest.registration_timeout_seconds * 1000) {
+            this.#context.counters[SHARD.registration_timeouts]!++;
             session.close('did not register in time');
+          }
           return;
         }
         if (session.state !== 'registered') return;
         // While the ring was full nobody was heard; that time is nobody's silence.
         const silentMs = now - session.lastSeenMs - (output.stalledMs - session.stalledMs);
         if (silentMs > ingest.close_after_seconds * 1000) session.close('silent for too long');
-        else if (silentMs > ingest.unknown_after_seconds * 1000 && session.status !== 'Unknown') {
-          session.status = 'Unknown';
-          this.#context.post({ type: 'status', session: session.number, status: 'Unknown' });
-        }
+        else if (silentMs > ingest.unknown_after_seconds * 1000) session.fellSilent();
       });
     }
   }
 
   #drain(): void {
+    this.#endFirst(this.#ends.length);
     for (const session of [...this.#sessions.values()]) this.#guard(() => session.drain());
     this.#finish();
   }

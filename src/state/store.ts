@@ -86,6 +86,8 @@ class LevelStore implements StateStore {
   }
 
   write(changes: readonly StateChange[]): Promise<void> {
+    // No batch would be made for nothing, and so none would ever end.
+    if (changes.length === 0) return Promise.resolve();
     if (this.#waitingChanges + changes.length > LIMITS.stateBacklogChanges) throw new StateBacklogFull();
     this.#waitingChanges += changes.length;
     const batch = this.#pending;
@@ -110,7 +112,8 @@ class LevelStore implements StateStore {
     );
     await this.#underWay;
     clearTimeout(timer);
-    await this.#level.close();
+    // A failed reopen has left it closed.
+    if (this.#level.status === 'open') await this.#level.close();
   }
 
   async #flush(): Promise<void> {
@@ -119,14 +122,16 @@ class LevelStore implements StateStore {
     while (this.#pending.changes.length > 0 && !this.#giveUp) {
       const batch = this.#pending;
       this.#pending = newBatch();
-      await this.#persist(batch.changes);
+      // Given up: nobody is told that it was kept, and whoever waits for it ends with the process.
+      if (!(await this.#persist(batch.changes))) break;
       this.#waitingChanges -= batch.changes.length;
       batch.resolve();
     }
     this.#underWay = undefined;
   }
 
-  async #persist(changes: readonly StateChange[]): Promise<void> {
+  /** False where it was given up. */
+  async #persist(changes: readonly StateChange[]): Promise<boolean> {
     const operations = changes.map(({ section, key, value }) => {
       const fullKey = `${section}/${key}`;
       return value === undefined
@@ -139,16 +144,17 @@ class LevelStore implements StateStore {
         if (failed) await this.#reopen();
         await this.#level.batch(operations, { sync: true });
         if (failed) this.#hooks.onTrouble(null);
-        return;
+        return true;
       } catch (error) {
         if (!failed) this.#hooks.onTrouble(error as Error);
         await pause(LIMITS.diskRetryMs);
       }
     }
+    return false;
   }
 
   async #reopen(): Promise<void> {
-    await this.#level.close();
+    if (this.#level.status === 'open') await this.#level.close();
     await this.#level.open();
   }
 }

@@ -12,6 +12,7 @@ import {
   SHARD_FIELDS,
   type ShardField,
 } from '../memory/counters.js';
+import { type AdmissionCounts, TURNED_AWAY_REASONS } from './admission-counts.js';
 import type { StatsSnapshot } from './stats.js';
 
 /** What the metrics are filled from; everything is asked for once per scrape. */
@@ -19,8 +20,14 @@ export interface MetricsSource {
   readonly version: string;
   readonly mode: 'native' | 'portable';
   stats(): StatsSnapshot;
+  admission(): AdmissionCounts;
   /** Nodes known, by status, and how many of them are connected. */
   nodes(): { readonly connected: number; readonly byStatus: Readonly<Record<string, number>> };
+  /** Commands to nodes, by state: how many are in it, and how many came into it since the start. */
+  commands?(): {
+    readonly live: Readonly<Record<string, number>>;
+    readonly entered: Readonly<Record<string, number>>;
+  };
   healthy(): boolean;
   /** Absent where TLS is not configured. */
   readonly certificate?: () => CertificateCounts;
@@ -70,6 +77,14 @@ const SHARD_METRICS: Record<PlainShardField, Definition> = {
   error_replies_held_back: counter(
     'error_replies_held_back_total',
     'Error answers not sent because of the limit per connection.',
+  ),
+  closed_for_errors: counter(
+    'closed_for_errors_total',
+    'Nodes disconnected for too many refused frames in a minute.',
+  ),
+  registration_timeouts: counter(
+    'registration_timeouts_total',
+    'Connections closed because they did not register in time.',
   ),
   tls_handshakes: counter('tls_handshakes_total', 'TLS handshakes with nodes that came about.'),
   tls_failures: counter(
@@ -121,6 +136,11 @@ export class Metrics {
     this.#addControlPlane();
     this.#addCertificate();
     collectDefaultMetrics({ register: this.#registry });
+  }
+
+  /** For what counts itself. */
+  get registry(): Registry {
+    return this.#registry;
   }
 
   get contentType(): string {
@@ -176,6 +196,30 @@ export class Metrics {
     this.#add(gauge('nodes_connected', 'Registered nodes that are connected.'), [], (put) => {
       put({}, source.nodes().connected);
     });
+    this.#add(gauge('connections_waiting', 'Node connections that wait for a shard.'), [], (put) => {
+      put({}, source.admission().waiting);
+    });
+    this.#add(counter('connections_admitted_total', 'Node connections handed to a shard.'), [], (put) => {
+      put({}, source.admission().admitted);
+    });
+    this.#add(
+      counter('connections_turned_away_total', 'Node connections closed before a shard had them, by reason.'),
+      ['reason'],
+      (put) => {
+        const { turnedAway } = source.admission();
+        for (const reason of TURNED_AWAY_REASONS) put({ reason }, turnedAway[reason]);
+      },
+    );
+    this.#add(gauge('commands', 'Commands to nodes that are not over, by state.'), ['state'], (put) => {
+      for (const [state, count] of Object.entries(source.commands?.().live ?? {})) put({ state }, count);
+    });
+    this.#add(
+      counter('commands_total', 'Commands to nodes that came into a state, by state.'),
+      ['state'],
+      (put) => {
+        for (const [state, count] of Object.entries(source.commands?.().entered ?? {})) put({ state }, count);
+      },
+    );
     this.#add(gauge('healthy', '1 while /health answers ok, else 0.'), [], (put) =>
       put({}, source.healthy() ? 1 : 0),
     );

@@ -13,19 +13,50 @@ export interface Faults {
   killAggregator(): void;
 }
 
-const ShardParams = Type.Object({ shard: Type.String() });
+const ShardParams = Type.Object({
+  shard: Type.String({ description: 'number of the shard', examples: ['0'] }),
+});
+const Killed = Type.Object({ killed: Type.String({ description: 'what was told to die' }) });
 
 export function debugRoutes(app: RestApp, view: CoreView, faults: Faults): void {
-  app.post('/debug/shards/:shard/kill', { schema: { params: ShardParams } }, async (request, reply) => {
-    const found = view.stats().shards.find(({ shard }) => String(shard) === request.params.shard);
-    if (found === undefined) throw new RestError('NOT_FOUND');
-    if (!found.alive) throw new RestError('UNAVAILABLE');
-    faults.killShard(found.shard);
-    return reply.code(202).send({ killed: `shard ${found.shard}` });
-  });
+  app.post(
+    '/debug/shards/:shard/kill',
+    {
+      config: { access: 'admin', errors: ['NOT_FOUND', 'UNAVAILABLE'] },
+      schema: {
+        operationId: 'killShard',
+        tags: ['debug'],
+        summary: 'end a shard as if it had crashed',
+        description: 'It is replaced; its nodes reconnect. Only with `server.debug`.',
+        params: ShardParams,
+        response: { 202: Killed },
+      },
+    },
+    async (request, reply) => {
+      const found = view.stats().shards.find(({ shard }) => String(shard) === request.params.shard);
+      if (found === undefined)
+        throw new RestError('NOT_FOUND', { detail: 'there is no shard with this number' });
+      if (!found.alive) throw new RestError('UNAVAILABLE');
+      faults.killShard(found.shard);
+      return reply.code(202).send({ killed: `shard ${found.shard}` });
+    },
+  );
 
-  app.post('/debug/aggregator/kill', async (_request, reply) => {
-    faults.killAggregator();
-    return reply.code(202).send({ killed: 'aggregator' });
-  });
+  app.post(
+    '/debug/aggregator/kill',
+    {
+      config: { access: 'admin' },
+      schema: {
+        operationId: 'killAggregator',
+        tags: ['debug'],
+        summary: 'end the aggregator as if it had crashed',
+        description: 'Core ends, in order, with exit code 70. Only with `server.debug`.',
+        response: { 202: Killed },
+      },
+    },
+    async (_request, reply) => {
+      faults.killAggregator();
+      return reply.code(202).send({ killed: 'aggregator' });
+    },
+  );
 }

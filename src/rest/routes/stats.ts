@@ -1,13 +1,25 @@
 /** `GET /api/v1/stats`: how much, how fast, and what went wrong. */
 import type { RestApp } from '../app.js';
-import { isoTime } from '../rows.js';
-import { StatsAnswer } from '../schemas.js';
+import { isoTime } from '../iso-time.js';
+import { StatsAnswer } from '../schemas-stats.js';
 import type { CoreView } from '../view.js';
 
+const STATS_ROUTE = {
+  config: { access: 'read', scope: 'counts' },
+  schema: {
+    operationId: 'getStats',
+    tags: ['operation'],
+    summary: 'rates, totals, errors by code, shards, log and consumers',
+    description: 'Everything that is counted, as it is now. Totals never go back while Core runs.',
+    response: { 200: StatsAnswer },
+  },
+} as const;
+
 export function statsRoute(app: RestApp, view: CoreView): void {
-  app.get('/api/v1/stats', { schema: { response: { 200: StatsAnswer } } }, async (_request, reply) => {
+  app.get('/api/v1/stats', STATS_ROUTE, async (_request, reply) => {
     const { version, mode, startedAtMs, uptimeMs } = view.about();
     const { known, connected, byStatus } = view.nodeCounts();
+    const { waiting, mostWaiting, admitted, turnedAway } = view.admission();
     const { totals, refused, errors, shards, aggregator, rates } = view.stats();
     return reply.send({
       version,
@@ -16,6 +28,7 @@ export function statsRoute(app: RestApp, view: CoreView): void {
       uptime_seconds: Math.round(uptimeMs) / 1000,
       health: view.health(),
       nodes: { known, connected, by_status: byStatus },
+      admission: { waiting, most_waiting: mostWaiting, admitted, turned_away: turnedAway },
       rates_per_second: { last_1s: rates.last1s, last_10s: rates.last10s, last_60s: rates.last60s },
       totals: { ...totals, refused },
       errors,

@@ -1,0 +1,120 @@
+/**
+ * How a node stands in the store, section `node`: one value for the node, one for each of its pots, so that a change of
+ * a pot writes that pot alone. Keys begin with the record's serial number, which stays when the node's id changes.
+ *
+ *   n/<serial>            {"v":1,"id":"<u64>","name","type","status","address","port","remote","first":ms,"since":ms,
+ *                          "last":ms,"registrations":n,"dialect":bits,"overflow":n,"totals":[frames,records,events,refused,bytesIn]}
+ *   p/<serial>/<pot id>   {"v":1,"id","type","status","message":string|null,"updated":ms}
+ *
+ * Owned by main. Pure; a text that is none of ours is answered with undefined.
+ */
+import { parseNodeId } from '../protocol/node-id.js';
+import { NODE_TYPES } from '../protocol/node-registration.js';
+import { POT_STATUSES } from '../protocol/pot-status-update.js';
+import type { RestoredNode } from './entry.js';
+import type { NodeRecord, NodeTotals, PotRecord } from './record.js';
+
+export type KeptNode = Omit<RestoredNode, 'pots'>;
+
+export function nodeKey(serial: number): string {
+  return `n/${serial}`;
+}
+
+export function potKey(serial: number, potId: string): string {
+  return `p/${serial}/${potId}`;
+}
+
+/** Which record a key is of, and whether it is that of a pot. */
+export function readKey(key: string): { readonly serial: number; readonly isPot: boolean } | undefined {
+  const found = /^(?:n\/([1-9]\d{0,14})$|p\/([1-9]\d{0,14})\/)/.exec(key);
+  if (found === null) return undefined;
+  return { serial: Number(found[1] ?? found[2]), isPot: found[1] === undefined };
+}
+
+/** `totals` and `lastSeenMs` with what the present session has counted. */
+export function encodeNode(record: NodeRecord, totals: NodeTotals, lastSeenMs: number): string {
+  return JSON.stringify({
+    v: 1,
+    id: record.id.toString(),
+    name: record.name,
+    type: record.type,
+    // What it reads when Core finds it again without a connection.
+    status: record.session === null ? record.status : 'Unknown',
+    address: record.reportedAddress,
+    port: record.reportedPort,
+    remote: record.remote,
+    first: record.firstSeenMs,
+    since: record.connectedSinceMs,
+    last: lastSeenMs,
+    registrations: record.registrations,
+    dialect: record.dialect,
+    overflow: record.potsOverflow,
+    totals: [totals.frames, totals.records, totals.events, totals.refused, totals.bytesIn],
+  });
+}
+
+export function encodePot(pot: PotRecord): string {
+  const { potId, potType, status, message, updatedMs } = pot;
+  return JSON.stringify({ v: 1, id: potId, type: potType, status, message, updated: updatedMs });
+}
+
+export function decodeNode(serial: number, text: string): KeptNode | undefined {
+  const found = parse(text);
+  if (found === undefined) return undefined;
+  const { id, name, type, status, address, port, remote } = found;
+  const nodeId = typeof id === 'string' ? parseNodeId(id) : undefined;
+  const nodeType = NODE_TYPES.find((one) => one === type);
+  const totals = decodeTotals(found.totals);
+  if (nodeId === undefined || nodeType === undefined || totals === undefined) return undefined;
+  if (typeof name !== 'string' || typeof address !== 'string' || typeof remote !== 'string') return undefined;
+  const { first, since, last, registrations, dialect, overflow } = found;
+  if (!isCount(port) || !isCount(first) || !isCount(since) || !isCount(last)) return undefined;
+  if (!isCount(registrations) || !isCount(dialect) || !isCount(overflow)) return undefined;
+  return {
+    serial,
+    id: nodeId,
+    name,
+    type: nodeType,
+    status: status === 'Stopped' ? 'Stopped' : 'Unknown',
+    reportedAddress: address,
+    reportedPort: port,
+    remote,
+    firstSeenMs: first,
+    connectedSinceMs: since,
+    lastSeenMs: last,
+    registrations,
+    dialect,
+    totals,
+    potsOverflow: overflow,
+  };
+}
+
+export function decodePot(text: string): PotRecord | undefined {
+  const found = parse(text);
+  if (found === undefined) return undefined;
+  const { id, type, message, updated } = found;
+  const status = POT_STATUSES.find((one) => one === found.status);
+  if (typeof id !== 'string' || typeof type !== 'string' || status === undefined) return undefined;
+  if (!(message === null || typeof message === 'string') || !isCount(updated)) return undefined;
+  return { potId: id, potType: type, status, message, updatedMs: updated };
+}
+
+function decodeTotals(value: unknown): NodeTotals | undefined {
+  if (!Array.isArray(value) || value.length !== 5 || !value.every(isCount)) return undefined;
+  const [frames, records, events, refused, bytesIn] = value as [number, number, number, number, number];
+  return { frames, records, events, refused, bytesIn };
+}
+
+function parse(text: string): Record<string, unknown> | undefined {
+  try {
+    const found = JSON.parse(text) as Record<string, unknown> | null;
+    return typeof found === 'object' && found?.v === 1 ? found : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A number, or a time in ms, that a record may hold. */
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value) && value >= 0;
+}
