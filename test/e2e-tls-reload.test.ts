@@ -322,3 +322,29 @@ test('TLS 1.2 is still spoken on 9002 and 9003, and what is no TLS is closed the
   assert.match(await getSecure(proxy_port, '/health', files), /"status":"ok"/);
   assert.deepEqual(await core.stop(), { code: 0, signal: null });
 });
+
+test('a session is resumed on any shard, and not once the certificate is another one', async (t) => {
+  const files = new TlsFiles(t);
+  const core = await CoreProcess.start(t, { settings: { ...files.settings, 'ingest.shards': 2 } });
+  const { node_port } = core.ports;
+  const sessions: Buffer[] = [];
+  const isReused = ({ socket }: NodeClient) => (socket as TLSSocket).isSessionReused();
+
+  const first = await NodeClient.connectTls(node_port, files.client);
+  first.socket.on('session', (session: Buffer) => sessions.push(session));
+  await first.register({ id: 1n, name: 'first' });
+  await poll('two tickets', () => (sessions.length >= 2 ? true : undefined));
+  // The first one is still there, so this one is on the other shard.
+  const second = await NodeClient.connectTls(node_port, { ...files.client, session: sessions[0]! });
+  assert.equal(isReused(second), true);
+  await second.register({ id: 2n, name: 'second' });
+
+  const next = files.authority.issue(CORE_NAMES);
+  files.write('cert.pem', next.cert);
+  files.write('key.pem', next.key);
+  core.signal('SIGHUP');
+  await allShow(core, files, next);
+  const third = await NodeClient.connectTls(node_port, { ...files.client, session: sessions[1]! });
+  assert.equal(isReused(third), false);
+  await third.register({ id: 3n, name: 'third' });
+});
