@@ -1,9 +1,11 @@
 /** What stands on every answer, and who may read one: security headers, request ids, CORS, the documentation's page. */
 
 import assert from 'node:assert/strict';
+import net from 'node:net';
 import { test } from 'node:test';
 import { ANONYMOUS_OPEN } from '../src/access/principals.js';
 import { brokenAnswer } from '../src/rest/broken-http.js';
+import { transportHeaders } from '../src/rest/headers.js';
 import { REST_LIMITS } from '../src/rest/limits.js';
 import { type Answer, type RestCore, readAll, startRest } from './rest-core.js';
 
@@ -68,6 +70,13 @@ test('every answer of every route has the security headers and a request id, err
       }
     }
   }
+});
+
+test('only a connection that is encrypted is told to stay so', () => {
+  assert.deepEqual(transportHeaders(Object.assign(new net.Socket(), { encrypted: true })), {
+    'strict-transport-security': 'max-age=63072000',
+  });
+  assert.deepEqual(transportHeaders(new net.Socket()), {});
 });
 
 test('what is not HTTP is answered with the same headers, and a length that is right', async () => {

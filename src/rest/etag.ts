@@ -1,8 +1,8 @@
 /**
  * ETags, and the 304 for whoever has the answer already.
  *
- * A tag is a digest of everything the answer is made of: the number of the last change of each record shown, and its
- * row of the session table as it is now. It is taken before the answer is made. What is counted while a long answer is on
+ * A tag is a digest of everything the answer is made of: id and number of the last change of each record shown, and
+ * its row of the session table as it is now. It is taken before the answer is made. What is counted while a long answer is on
  * its way makes the answer newer than its tag, never older, and counters do not go back; so the next tag differs, and
  * a 304 never stands for an answer that would differ. Weak, because two answers of one tag need not be the same bytes
  * (spaces, order of fields). Owned by main.
@@ -19,6 +19,7 @@ const CHUNK_NUMBERS = 8 * 1024;
 
 /** Numbers in, tag out. One at a time: the chunk is shared. */
 const chunk = new Float64Array(CHUNK_NUMBERS);
+const chunkIds = new BigUint64Array(chunk.buffer);
 
 export class Fingerprint {
   readonly #hash = createHash('sha1').update(THIS_PROCESS);
@@ -27,6 +28,12 @@ export class Fingerprint {
   add(number: number): void {
     if (this.#filled === CHUNK_NUMBERS) this.#flush();
     chunk[this.#filled] = number;
+    this.#filled += 1;
+  }
+
+  addId(id: bigint): void {
+    if (this.#filled === CHUNK_NUMBERS) this.#flush();
+    chunkIds[this.#filled] = id;
     this.#filled += 1;
   }
 
@@ -58,6 +65,7 @@ export function tagOf(
   const fingerprint = new Fingerprint();
   for (const number of more) fingerprint.add(number);
   for (const record of records) {
+    fingerprint.addId(record.id);
     fingerprint.add(record.changed);
     if (live !== null && record.session !== null) fingerprint.addSession(live.table, record.session);
   }

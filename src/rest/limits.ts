@@ -18,6 +18,8 @@ export const REST_LIMITS = {
   headerBytes: 16 * 1024,
   /** Path and query; above it 414. Less than the headers may have, so that it is this that is told. */
   urlChars: 8 * 1024,
+  /** A body where none is asked for: enough for an empty object and a polite client's spaces. */
+  noBodyBytes: 1024,
   /** A page of a list: rows at most. */
   pageRows: 1000,
   /** How long a browser may remember what a page of another origin is allowed. */

@@ -192,7 +192,7 @@ const ACCESS_TEXT: Record<Permission, string> = {
 
 /** What any route may answer with, and what this one says of itself. */
 function codesOf(
-  { schema, config, path }: RouteEntry,
+  { method, config, path }: RouteEntry,
   access: Permission,
   options: OpenApiOptions,
 ): Set<RestErrorCode> {
@@ -209,7 +209,8 @@ function codesOf(
     codes.add('FORBIDDEN');
   }
   if (options.rateLimited && path !== '/health') codes.add('TOO_MANY_REQUESTS');
-  if (schema.body !== undefined) {
+  // Also where none is asked for: it is read all the same.
+  if (method !== 'GET') {
     codes.add('PAYLOAD_TOO_LARGE');
     codes.add('UNSUPPORTED_MEDIA_TYPE');
   }

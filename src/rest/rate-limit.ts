@@ -39,6 +39,8 @@ export async function createRateLimiter(app: RestApp, requestsPerMinute: number)
     const { principal } = request;
     // Whoever can open the control socket can also stop the process; monitors must get their answer.
     if (principal.kind === 'local' || request.routeOptions.url === '/health') return;
+    // Without an address it came through a socket of this machine, or is gone already.
+    if (request.raw.socket.remoteAddress === undefined) return;
     const limiter: Limiter = principal.kind === 'token' ? byToken : byAddress;
     const state = await limiter(request);
     if (state.isAllowed) return;

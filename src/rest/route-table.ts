@@ -22,6 +22,8 @@ export class RouteTable {
   /** Watches routes being added from now on. */
   watch(app: RestApp): void {
     app.addHook('onRoute', (options: RouteOptions & { path: string }) => {
+      // Of the plugin for CORS, behind a preflight of a path that is not there: 404, for whoever asks.
+      if (options.path === '*') options.config = { access: 'public', ...options.config };
       // Everything under /api takes exactly the parameters it knows: one that is misspelt must not widen an answer.
       if (options.path.startsWith('/api/')) {
         options.schema = { querystring: NO_PARAMETERS, ...options.schema };

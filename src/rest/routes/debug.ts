@@ -5,6 +5,7 @@
 import { Type } from 'typebox';
 import type { RestApp } from '../app.js';
 import { RestError } from '../errors.js';
+import { REST_LIMITS } from '../limits.js';
 import type { CoreView } from '../view.js';
 
 /** What can be broken. Each call returns at once; the damage is done in another thread. */
@@ -22,6 +23,7 @@ export function debugRoutes(app: RestApp, view: CoreView, faults: Faults): void 
   app.post(
     '/debug/shards/:shard/kill',
     {
+      bodyLimit: REST_LIMITS.noBodyBytes,
       config: { access: 'admin', errors: ['NOT_FOUND', 'UNAVAILABLE'] },
       schema: {
         operationId: 'killShard',
@@ -45,6 +47,7 @@ export function debugRoutes(app: RestApp, view: CoreView, faults: Faults): void 
   app.post(
     '/debug/aggregator/kill',
     {
+      bodyLimit: REST_LIMITS.noBodyBytes,
       config: { access: 'admin' },
       schema: {
         operationId: 'killAggregator',

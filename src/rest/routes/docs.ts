@@ -79,7 +79,13 @@ export function docsRoutes(
         version: options.version(),
         rateLimited: options.rateLimited,
       });
-      return sendJsonText(reply, await document);
+      try {
+        return sendJsonText(reply, await document);
+      } catch (error) {
+        // Made again for the next one who asks.
+        document = undefined;
+        throw error;
+      }
     },
   );
 

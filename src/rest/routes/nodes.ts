@@ -7,6 +7,7 @@ import { actorOf } from '../actor.js';
 import type { RestApp } from '../app.js';
 import { RestError } from '../errors.js';
 import { isKnown, sendNothing, tagOf } from '../etag.js';
+import { REST_LIMITS } from '../limits.js';
 import type { ListSender } from '../list.js';
 import { nodeTest, pageOf, scopeTest } from '../node-selection.js';
 import { rowWriter } from '../row-writer.js';
@@ -81,6 +82,7 @@ export function nodeRemovalRoute(
   app.delete(
     '/api/v1/nodes/:id',
     {
+      bodyLimit: REST_LIMITS.noBodyBytes,
       config: {
         access: 'command',
         scope: 'nodes',
