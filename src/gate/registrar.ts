@@ -21,6 +21,7 @@ import type { ErrorCode } from '../errors.js';
 import { SESSION, SESSION_STRIDE } from '../memory/session-table.js';
 import type { NodeRegistration } from '../protocol/node-registration.js';
 import type { NodeRecord } from '../registry/record.js';
+import type { RegistrationDecision } from '../registry/registration.js';
 import type { NodeRegistry } from '../registry/registry.js';
 import { sessionTotals } from '../registry/session-totals.js';
 import type { CloseReason, Orphan, ShardToMain } from '../shard/messages.js';
@@ -38,6 +39,8 @@ interface Waiting {
   readonly registration: NodeRegistration;
   readonly pass: Pass;
 }
+
+type Accepted = Extract<RegistrationDecision, { kind: 'accept' }>;
 
 /** What the registrar needs of whoever keeps the registry. Both may throw StateBacklogFull. */
 export interface RecordKeeper {
@@ -183,7 +186,7 @@ export class Registrar {
     });
     switch (decision.kind) {
       case 'accept':
-        this.#accept(waiting, decision.record, decision.takesOver);
+        this.#accept(waiting, decision);
         break;
       case 'supersede': {
         const earlier = this.#superseding.get(decision.session);
@@ -201,13 +204,13 @@ export class Registrar {
   }
 
   /** The registry has the node as connected now. Where its state cannot be kept that is taken back. */
-  #accept(waiting: Waiting, record: NodeRecord, known: boolean): void {
+  #accept(waiting: Waiting, accepted: Accepted): void {
     const { open, pass } = waiting;
     let entry: Entry | undefined;
     let recordKept: Promise<void>;
     try {
       entry = this.#doorkeeper.enter(pass);
-      recordKept = this.#keeper.commit(record);
+      recordKept = this.#keeper.commit(accepted.record);
     } catch (error) {
       if (!(error instanceof StateBacklogFull || error instanceof NoEntry)) throw error;
       entry?.withdraw();
@@ -218,18 +221,14 @@ export class Registrar {
     const { withdraw, totpKey, durable } = entry;
     const told = Promise.all([durable, recordKept]).then(() => {
       this.#accepting.delete(open);
-      if (this.#sessions.get(open.number) === open) this.#tell(waiting, record, totpKey, known);
+      if (this.#sessions.get(open.number) === open) this.#tell(waiting, accepted, totpKey);
       else withdraw();
     });
     this.#accepting.set(open, told);
   }
 
-  #tell(
-    { open, registration }: Waiting,
-    record: NodeRecord,
-    totpKey: string | undefined,
-    known: boolean,
-  ): void {
+  /** Everything that rests on a node being registered begins here. */
+  #tell({ open, registration }: Waiting, { record, takesOver }: Accepted, totpKey: string | undefined): void {
     this.#shards.post(open.slot, {
       type: 'accept',
       session: open.number,
@@ -240,7 +239,7 @@ export class Registrar {
     const { nodeName: node, nodeId: node_id } = registration;
     const enrolled = totpKey === undefined ? {} : { enrolled: true };
     this.#logger.info(
-      { node, node_id, remote: open.remote, shard: open.slot, known, ...enrolled },
+      { node, node_id, remote: open.remote, shard: open.slot, known: takesOver, ...enrolled },
       'node registered',
     );
   }
