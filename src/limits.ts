@@ -95,6 +95,9 @@ export const LIMITS = {
   /** LevelDB's own memory: the state is small and is read once, at start. */
   stateCacheBytes: 1 * MiB,
   stateWriteBufferBytes: 1 * MiB,
+  /** Changes that go to LevelDB at once, but for a single larger write: a thousand hold main up for a millisecond, and each
+   *  batch costs an fsync. */
+  stateBatchChanges: 4_096,
   /** Changes of state waiting for the disk; above it registrations, enrolments and commands are refused. Room for all
    *  nodes of a full Core that reconnect while the disk is full. */
   stateBacklogChanges: 65_536,

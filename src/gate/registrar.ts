@@ -34,14 +34,14 @@ import type { ShardDoor } from './shard-door.js';
 /** How often a waiting registration looks whether a ring has been read. */
 const RING_POLL_MS = 5;
 
-type Acceptance = Extract<RegistrationDecision, { kind: 'accept' }>;
-
 /** The session itself, not its number: a number is given out again when its connection has gone. */
 interface Waiting {
   readonly open: OpenSession;
   readonly registration: NodeRegistration;
   readonly pass: Pass;
 }
+
+type Accepted = Extract<RegistrationDecision, { kind: 'accept' }>;
 
 /** What the registrar needs of whoever keeps the registry. Both may throw StateBacklogFull. */
 export interface RecordKeeper {
@@ -228,14 +228,13 @@ export class Registrar {
   }
 
   /** The registry has the node as connected now. Where its state cannot be kept that is taken back. */
-  #accept(waiting: Waiting, decision: Acceptance): void {
-    const { record } = decision;
+  #accept(waiting: Waiting, accepted: Accepted): void {
     const { open, pass } = waiting;
     let entry: Entry | undefined;
     let recordKept: Promise<void>;
     try {
       entry = this.#doorkeeper.enter(pass);
-      recordKept = this.#keeper.commit(record);
+      recordKept = this.#keeper.commit(accepted.record);
     } catch (error) {
       if (!(error instanceof StateBacklogFull || error instanceof NoEntry)) throw error;
       entry?.withdraw();
@@ -246,15 +245,16 @@ export class Registrar {
     const { withdraw, totpKey, durable } = entry;
     const told = Promise.all([durable, recordKept]).then(() => {
       this.#accepting.delete(open);
-      if (this.#sessions.get(open.number) === open) this.#tell(waiting, decision, totpKey);
+      if (this.#sessions.get(open.number) === open) this.#tell(waiting, accepted, totpKey);
       else withdraw();
     });
     this.#accepting.set(open, told);
   }
 
+  /** Everything that rests on a node being registered begins here. */
   #tell(
     { open, registration }: Waiting,
-    { record, takesOver: known, formerId }: Acceptance,
+    { record, takesOver, formerId }: Accepted,
     totpKey: string | undefined,
   ): void {
     this.#shards.post(open.slot, {
@@ -268,7 +268,7 @@ export class Registrar {
     const { nodeName: node, nodeId: node_id } = registration;
     const enrolled = totpKey === undefined ? {} : { enrolled: true };
     this.#logger.info(
-      { node, node_id, remote: open.remote, shard: open.slot, known, ...enrolled },
+      { node, node_id, remote: open.remote, shard: open.slot, known: takesOver, ...enrolled },
       'node registered',
     );
     this.#listener.registered({
