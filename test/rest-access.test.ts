@@ -21,7 +21,7 @@ import { createSessionTable } from '../src/memory/session-table.js';
 import { NodeRegistry } from '../src/registry/registry.js';
 import { createCoreView } from '../src/rest/core-view.js';
 import { createRestServer, type RestServer } from '../src/rest/server.js';
-import { openStateStore } from '../src/state/store.js';
+import { openStateStore, StateBacklogFull, type StateStore } from '../src/state/store.js';
 import { Metrics } from '../src/telemetry/metrics.js';
 import { createRestMetrics } from '../src/telemetry/rest-metrics.js';
 import { Stats } from '../src/telemetry/stats.js';
@@ -90,6 +90,7 @@ class Rest {
   access!: Access;
   server!: RestServer;
   port = 0;
+  state!: StateStore;
   readonly registry = new NodeRegistry();
   readonly logLines: string[] = [];
   readonly #agent = new Agent();
@@ -104,6 +105,7 @@ class Rest {
       auth: { allow_anonymous: false, allowed_origins: '', ...auth },
     } as unknown as Config;
     const state = await openStateStore(join(folder, 'state'), { onTrouble() {} });
+    rest.state = state;
     afterwards(t, () => state.close(Date.now() + 5_000));
     rest.access = await Access.open(config, state, {}, () => rest.nowMs);
     afterwards(t, () => rest.access.close());
@@ -513,6 +515,43 @@ test('who tries what it was not given is in the audit trail, with what it tried'
   assert.deepEqual(
     [entry.action, entry.target, entry.outcome, entry.token_id, entry.detail],
     ['access.refuse', 'DELETE /api/v1/tokens/:id', 'refused', parseToken(reader)!.id, { needs: 'admin' }],
+  );
+});
+
+test('what could not be saved is said so: to whoever asked, and in the audit trail', async (t) => {
+  const rest = await Rest.start(t);
+  const admin = await rest.token(['admin']);
+  const token = await rest.token(['read']);
+  const write = rest.state.write.bind(rest.state);
+  rest.state.write = () => {
+    throw new StateBacklogFull();
+  };
+  const made = await rest.ask('POST', '/api/v1/tokens', {
+    token: admin,
+    body: '{"name":"x","roles":["read"]}',
+  });
+  assert.equal(made.status, 503);
+  assert.ok(!made.text.includes('hb_'));
+  const { id } = parseToken(token)!;
+  const revoked = await rest.ask('DELETE', `/api/v1/tokens/${id}`, { token: admin });
+  assert.equal(revoked.status, 503);
+  assert.match(revoked.text, /is revoked, but that is not on disk/);
+  assert.equal((await rest.ask('GET', '/api/v1/nodes', { token })).status, 401, 'and it is');
+  rest.state.write = write;
+  assert.equal(
+    (await rest.ask('DELETE', `/api/v1/tokens/${id}`, { token: admin })).status,
+    204,
+    'now it is saved',
+  );
+  assert.equal((await rest.ask('GET', '/api/v1/tokens', { token: admin })).json.tokens.length, 2);
+  const { json } = await rest.ask('GET', '/api/v1/audit', { token: admin });
+  assert.deepEqual(
+    json.entries.map(({ action, outcome, detail }: Record<string, unknown>) => [action, outcome, detail]),
+    [
+      ['token.revoke', 'done', { name: 'n' }],
+      ['token.revoke', 'failed', { name: 'n', code: 'STATE_UNAVAILABLE', in_force: true }],
+      ['token.create', 'failed', { name: 'x', code: 'STATE_UNAVAILABLE' }],
+    ],
   );
 });
 

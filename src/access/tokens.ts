@@ -47,6 +47,8 @@ export class Tokens {
   readonly #held = new Map<string, Held>();
   /** Ids whose last use is not saved yet. */
   readonly #used = new Set<string>();
+  /** In force, but whoever asked for it was told that it is not saved, or is waiting for that. */
+  readonly #unsavedRevocations = new Set<string>();
   /** Records that cannot be read: they let nobody in, and they say that tokens were made. */
   readonly damaged: number;
 
@@ -130,15 +132,15 @@ export class Tokens {
     return { record, text: tokenText({ id, secret }) };
   }
 
-  /** In force at once; resolves when it is durable. False where it was revoked before. */
+  /** In force at once; resolves when it is durable. False where that was so before. */
   async revoke(id: string, nowMs: number): Promise<boolean> {
     const held = this.#held.get(id);
     if (held === undefined) throw new Error(`no token ${id}`);
-    const first = held.record.revokedMs === null;
-    if (first) held.record = { ...held.record, revokedMs: nowMs };
-    // Also the second time: the first one may have been told that it was not saved.
+    if (held.record.revokedMs === null) held.record = { ...held.record, revokedMs: nowMs };
+    else if (!this.#unsavedRevocations.has(id)) return false;
+    this.#unsavedRevocations.add(id);
     await this.#save([this.#put(held.record)]);
-    return first;
+    return this.#unsavedRevocations.delete(id);
   }
 
   /** Saves when tokens were last used; without waiting. */

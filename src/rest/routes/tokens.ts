@@ -4,14 +4,15 @@
  */
 import { type Static, Type } from 'typebox';
 import type { AuditTrail } from '../../access/audit.js';
-import { type Principal, ROLES, type Role } from '../../access/principal.js';
+import type { Principal } from '../../access/principal.js';
 import type { TokenRecord, TokenState } from '../../access/token-record.js';
 import { isTokenId } from '../../access/token-text.js';
 import { type NewToken, TokenNotSaved, TokenTableFull } from '../../access/tokens.js';
 import { actorOf } from '../actor.js';
 import type { RestApp } from '../app.js';
-import { RestError } from '../errors.js';
+import { RestError, type RestErrorCode } from '../errors.js';
 import { isoTime } from '../iso-time.js';
+import { MadeToken, NewTokenBody, Token, TokenList, TokenParams } from '../token-schemas.js';
 
 /** What the routes ask for; `Access` is the real one. */
 export interface TokenDesk {
@@ -23,79 +24,7 @@ export interface TokenDesk {
 }
 
 const TAGS = ['access'];
-const NAME_LENGTH = 64;
-const NODES_LENGTH = 255;
-const EVENT_TYPES = 32;
-const EVENT_TYPE_LENGTH = 128;
 const LATEST_MS = Date.UTC(9999, 11, 31);
-
-const MomentOrNull = (description: string) =>
-  Type.Unsafe<string | null>({ type: ['string', 'null'], description: `${description}, ISO 8601 in UTC` });
-
-const ScopeFields = {
-  nodes: Type.Unsafe<string | null>({
-    type: ['string', 'null'],
-    minLength: 1,
-    maxLength: NODES_LENGTH,
-    description: 'pattern of the names of the nodes it sees, * for any run of characters; null for all',
-  }),
-  event_types: Type.Unsafe<string[] | null>({
-    type: ['array', 'null'],
-    items: { type: 'string', minLength: 1, maxLength: EVENT_TYPE_LENGTH },
-    minItems: 1,
-    maxItems: EVENT_TYPES,
-    description: 'types of the events it sees, each may end in *; null for all',
-  }),
-};
-const Roles = Type.Array(
-  Type.Unsafe<Role>({ type: 'string', enum: [...ROLES], description: 'command includes read, admin all' }),
-  { minItems: 1, maxItems: ROLES.length, uniqueItems: true, description: 'what it may do' },
-);
-
-const tokenFields = {
-  id: Type.String({ description: 'tells which token; not secret' }),
-  name: Type.String({ description: 'what it is for' }),
-  roles: Roles,
-  ...ScopeFields,
-  state: Type.Unsafe<TokenState>({
-    type: 'string',
-    enum: ['active', 'expired', 'revoked'],
-    description: 'only active ones let anybody in',
-  }),
-  created: MomentOrNull('when it was made'),
-  created_by: Type.String({ description: 'who made it' }),
-  expires: MomentOrNull('when it ends; null for never'),
-  revoked: MomentOrNull('when it was revoked'),
-  last_used: MomentOrNull('when it was last used; kept over restarts to a minute'),
-};
-const Token = Type.Object(tokenFields);
-const MadeToken = Type.Object({
-  ...tokenFields,
-  token: Type.String({ description: 'the token itself, shown this once: authorization: Bearer TOKEN' }),
-});
-const TokenList = Type.Object({ tokens: Type.Array(Token, { description: 'the newest first' }) });
-const TokenParams = Type.Object({ id: Type.String({ description: 'id of the token' }) });
-
-const NewTokenBody = Type.Object(
-  {
-    name: Type.String({
-      minLength: 1,
-      maxLength: NAME_LENGTH,
-      description: 'what it is for; shown in lists and in the audit trail',
-    }),
-    roles: Roles,
-    nodes: Type.Optional(ScopeFields.nodes),
-    event_types: Type.Optional(ScopeFields.event_types),
-    expires: Type.Optional(
-      Type.Unsafe<string | null>({
-        type: ['string', 'null'],
-        maxLength: 40,
-        description: 'ISO 8601 with a zone, in the future; null or absent for never',
-      }),
-    ),
-  },
-  { additionalProperties: false },
-);
 
 export function tokenRoutes(app: RestApp, desk: TokenDesk, audit: AuditTrail): void {
   app.get(
@@ -145,7 +74,16 @@ export function tokenRoutes(app: RestApp, desk: TokenDesk, audit: AuditTrail): v
     },
     async (request, reply) => {
       const wanted = newToken(request.body, request.principal);
-      const { record, text } = await saved(desk.createToken(wanted));
+      const { record, text } = await saved(desk.createToken(wanted), (code) => {
+        const detail = { name: wanted.name, code };
+        audit.record({
+          actor: actorOf(request),
+          action: 'token.create',
+          target: '',
+          outcome: 'failed',
+          detail,
+        });
+      });
       audit.record({
         actor: actorOf(request),
         action: 'token.create',
@@ -175,11 +113,14 @@ export function tokenRoutes(app: RestApp, desk: TokenDesk, audit: AuditTrail): v
     },
     async (request, reply) => {
       const { id, name } = known(desk, request.params.id);
-      const first = await saved(desk.revokeToken(id));
-      if (first) {
-        const actor = actorOf(request);
-        audit.record({ actor, action: 'token.revoke', target: id, outcome: 'done', detail: { name } });
-      }
+      const actor = actorOf(request);
+      const entry = { actor, action: 'token.revoke', target: id } as const;
+      const first = await saved(
+        desk.revokeToken(id),
+        (code) => audit.record({ ...entry, outcome: 'failed', detail: { name, code, in_force: true } }),
+        'the token is revoked, but that is not on disk: after a restart it would be back; ask again',
+      );
+      if (first) audit.record({ ...entry, outcome: 'done', detail: { name } });
       return reply.code(204).send(null);
     },
   );
@@ -217,13 +158,20 @@ function invalid(field: string, detail: string): RestError {
   return new RestError('BAD_REQUEST', { field, detail: `${field}: ${detail}` });
 }
 
-async function saved<T>(change: Promise<T>): Promise<T> {
+/** What the change answers; where it was not made, `failed` is told the code that the client gets. */
+async function saved<T>(
+  change: Promise<T>,
+  failed: (code: RestErrorCode) => void,
+  notSaved?: string,
+): Promise<T> {
   try {
     return await change;
   } catch (error) {
-    if (error instanceof TokenTableFull) throw new RestError('TOKENS_FULL');
-    if (error instanceof TokenNotSaved) throw new RestError('STATE_UNAVAILABLE');
-    throw error;
+    const full = error instanceof TokenTableFull;
+    if (!full && !(error instanceof TokenNotSaved)) throw error;
+    const code = full ? 'TOKENS_FULL' : 'STATE_UNAVAILABLE';
+    failed(code);
+    throw new RestError(code, full || notSaved === undefined ? {} : { detail: notSaved });
   }
 }
 
