@@ -13,7 +13,12 @@ import { CommandError } from '../src/commands/errors.js';
 import { matchesPattern } from '../src/commands/name-pattern.js';
 import { type CommandRecord, isOver } from '../src/commands/record.js';
 import { NodeRegistry } from '../src/registry/registry.js';
-import { type StateChange, StateBacklogFull, type StateSection, type StateStore } from '../src/state/store.js';
+import {
+  StateBacklogFull,
+  type StateChange,
+  type StateSection,
+  type StateStore,
+} from '../src/state/store.js';
 
 export const ACTOR: Actor = {
   principal: {
@@ -204,7 +209,12 @@ export class World {
 
   broadcast(command: unknown, maxInFlight: number | null, maxFailures: number | null): void {
     this.center
-      .broadcast({ command, actor: ACTOR, filter: { connected: null }, rolling: { maxInFlight, maxFailures } })
+      .broadcast({
+        command,
+        actor: ACTOR,
+        filter: { connected: null },
+        rolling: { maxInFlight, maxFailures },
+      })
       .then((made) => this.promisedRollouts.add(made.plan.id))
       .catch(allowed);
   }

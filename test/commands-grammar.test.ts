@@ -78,7 +78,11 @@ const BAD: readonly (readonly [unknown, field: string, reason: RegExp])[] = [
   [install({ config: [] }), 'command.InstallPot.config', /not an object/],
   [install({ config: { port: 22 } }), 'command.InstallPot.config.port', /not a text/],
   [install({ config: { '': 'x' } }), 'command.InstallPot.config', /has a name that is empty/],
-  [install({ config: { a: 'x'.repeat(40_000), b: 'x'.repeat(40_000) } }), 'command.InstallPot', /larger than/],
+  [
+    install({ config: { a: 'x'.repeat(40_000), b: 'x'.repeat(40_000) } }),
+    'command.InstallPot',
+    /larger than/,
+  ],
   [install({ config: { a: '\u0001'.repeat(11_000) } }), 'command.InstallPot', /larger than/],
 ];
 
@@ -108,7 +112,9 @@ test('a field called __proto__ is a field like any other', () => {
   assert.ok(!own.ok && own.field === 'command.InstallPot.__proto__');
   const inherited = parseCommand({ InstallPot: Object.create(INSTALL) });
   assert.ok(!inherited.ok && inherited.field === 'command.InstallPot.pot_id');
-  const config = parseCommand(JSON.parse(JSON.stringify(install({})).replace('}}', ',"config":{"__proto__":"x"}}}')));
+  const config = parseCommand(
+    JSON.parse(JSON.stringify(install({})).replace('}}', ',"config":{"__proto__":"x"}}}')),
+  );
   assert.ok(config.ok && config.json.includes('"config":{"__proto__":"x"}'));
 });
 

@@ -140,8 +140,11 @@ for (let seed = 1; seed <= SEEDS; seed++) {
     for (const record of all) {
       assert.ok(isOver(record.phase), `${record.id} ends: ${record.phase}`);
       if (record.phase === 'done' || record.phase === 'failed')
-        assert.ok(arrived.has(record.id) || record.history.some(({ message }) => message?.includes('may have')));
-      if (record.phase === 'cancelled') assert.ok(!arrived.has(record.id), `${record.id} is called off and arrived`);
+        assert.ok(
+          arrived.has(record.id) || record.history.some(({ message }) => message?.includes('may have')),
+        );
+      if (record.phase === 'cancelled')
+        assert.ok(!arrived.has(record.id), `${record.id} is called off and arrived`);
       if (record.error?.reason.startsWith('not sent')) assert.ok(!arrived.has(record.id));
       const states = record.history.map(({ state }) => state);
       assert.equal(states[0], 'queued');
@@ -150,7 +153,11 @@ for (let seed = 1; seed <= SEEDS; seed++) {
     const single = new Set(all.filter(({ rolloutId }) => rolloutId === null).map(({ id }) => id));
     for (const name of NAMES) {
       const order = world.delivered.filter((each) => each.name === name && single.has(each.id));
-      assert.deepEqual(order, [...order].sort((a, b) => (a.id < b.id ? -1 : 1)), `${name} got them in order`);
+      assert.deepEqual(
+        order,
+        [...order].sort((a, b) => (a.id < b.id ? -1 : 1)),
+        `${name} got them in order`,
+      );
     }
     for (const state of COMMAND_STATES) assert.equal(world.center.counts().live[state], 0);
   });
@@ -184,7 +191,8 @@ test('the life of a command: every event in every phase', () => {
     cancelled: {},
   };
   for (const phase of PHASES)
-    for (const event of events) assert.equal(nextPhase(phase, event), lives[phase][event], `${event} while ${phase}`);
+    for (const event of events)
+      assert.equal(nextPhase(phase, event), lives[phase][event], `${event} while ${phase}`);
 });
 
 test('what each update says about each command', () => {

@@ -60,7 +60,10 @@ test('the filter chooses by name, type, status and connection, once and for all'
   const all = await nodes(4);
   await all[3]!.client.end();
   const chosen = async (filter: Json) => {
-    const answer = await post(core.ports.backend_port, '/api/v1/commands', { command: 'UpdateConfig', filter });
+    const answer = await post(core.ports.backend_port, '/api/v1/commands', {
+      command: 'UpdateConfig',
+      filter,
+    });
     if (answer.status === 409) return [];
     return (await members(answer.json.id)).map(({ node }) => node.node_name).sort();
   };
@@ -120,7 +123,10 @@ test('rolling: after too many failures the rest is cancelled, what was sent goes
   await three!.says('p', 'Running');
   await fourth.says('p', 'Running');
   const over = await rolloutOver(core, made.id);
-  assert.deepEqual([over.state, over.counts.done, over.counts.failed, over.counts.cancelled], ['stopped', 2, 2, 4]);
+  assert.deepEqual(
+    [over.state, over.counts.done, over.counts.failed, over.counts.cancelled],
+    ['stopped', 2, 2, 4],
+  );
   assert.equal(told().length, 4, 'nobody else was told');
   const [cancelled] = await members(made.id, '&state=cancelled');
   assert.equal(cancelled.error.code, 'COMMAND_CANCELLED');
@@ -168,7 +174,9 @@ test('lists page through everything once, the newest first', async () => {
 
 test('a rollout to a single node goes on over a reconnect', async () => {
   const [one] = await nodes(1);
-  const made = await rollout({ command: { InstallPot: { pot_id: 'p', honeypot_type: 'x', auto_start: true } } });
+  const made = await rollout({
+    command: { InstallPot: { pot_id: 'p', honeypot_type: 'x', auto_start: true } },
+  });
   await one!.command(0);
   one!.client.reset();
   const back = await CommandedNode.register(core, { id: 999_000n + BigInt(group), name: `g${group}-0` });

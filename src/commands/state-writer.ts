@@ -6,7 +6,7 @@
  *
  * Owned by main. What is remembered is bounded by the number of keys: those of the commands and rollouts there are.
  */
-import { type StateChange, StateBacklogFull, type StateStore } from '../state/store.js';
+import { StateBacklogFull, type StateChange, type StateStore } from '../state/store.js';
 
 /** Changes that are tried again in one write; more would never fit the backlog of the state. */
 const CHANGES_AT_ONCE = 16_384;
