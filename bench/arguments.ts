@@ -5,7 +5,7 @@ import type { Mode } from './core-process.js';
 import { EVENT_BYTES_MAX, type Mix, UNIFORM_BYTES_MIN } from './events.js';
 import type { ConsumerKind, Settings } from './settings.js';
 
-export const SCENARIOS = ['ingest', 'latency', 'connections', 'scan'] as const;
+export const SCENARIOS = ['ingest', 'latency', 'connections', 'commands', 'scan'] as const;
 export type ScenarioName = (typeof SCENARIOS)[number];
 
 export interface Request {
@@ -39,17 +39,19 @@ Scenarios (all when none is named)
   ingest        events a second, from node sockets through the log to WebSocket consumers
   latency       socket to WebSocket: idle one at a time, and at an offered load
   connections   memory of Core per connected, silent node
+  commands      commands over REST to nodes that answer, each followed to its end
   scan          the scanner alone on one core, against JSON.parse
 
 Load
-  --connections N         nodes (ingest: the series has 4 and 1000; connections: 10000; latency: 4)
+  --connections N         nodes (ingest: the series has 4 and 1000; connections: 10000; latency: 4;
+                          commands: 1000)
   --duration-seconds S    measured time per scenario (5)
   --warmup-seconds S      before it, not counted (2)
   --mix uniform|real      events of one size, or sizes and kinds as honeypots send them (uniform)
   --event-bytes N         size of a uniform event with its newline (302)
   --write-bytes N         bytes per socket write, events are cut anywhere (up to 256 KiB)
   --window-bytes N        most bytes written, but not yet verified (32 MiB)
-  --rate N                latency: offered load in events a second (100000)
+  --rate N                latency: offered load in events a second (100000); commands: in commands a second (1000)
   --seed N                of the generated events (1)
 
 Consumers

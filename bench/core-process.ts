@@ -69,6 +69,9 @@ function configuration(options: CoreOptions, dataDir: string): string {
     '[ingest]',
     `mode = "${options.mode}"`,
     ...(options.connections > DEFAULT_CONNECTIONS ? [`max_connections = ${options.connections}`] : []),
+    // A load is no client that asks too much.
+    '[rest]',
+    'requests_per_minute = 0',
     '[storage]',
     `dir = ${JSON.stringify(dataDir)}`,
     '',

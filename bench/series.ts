@@ -3,6 +3,7 @@
  * promises are about. An argument that names a point (`--connections`, `--consumer`, `--mode`) makes it that one run.
  */
 import type { Request, ScenarioName } from './arguments.js';
+import { commandsTitle, runCommands } from './commands.js';
 import { connectionsTitle, runConnections } from './connections.js';
 import { type IngestPlan, ingestTitle, runIngest } from './ingest.js';
 import { IDLE_TITLE, offeredTitle, runIdleLatency, runOfferedLatency } from './latency.js';
@@ -17,8 +18,16 @@ export interface Run {
   readonly run: (context: Context) => Promise<ScenarioResult>;
 }
 
-const DEFAULTS = { few: 4, many: 1000, idleNodes: 10_000, rate: 100_000, settleMs: 2000, scanMs: 2000 };
-const QUICK = { few: 4, many: 50, idleNodes: 200, rate: 10_000, settleMs: 100, scanMs: 100 };
+const DEFAULTS = {
+  few: 4,
+  many: 1000,
+  idleNodes: 10_000,
+  rate: 100_000,
+  commands: 1000,
+  settleMs: 2000,
+  scanMs: 2000,
+};
+const QUICK = { few: 4, many: 50, idleNodes: 200, rate: 10_000, commands: 200, settleMs: 100, scanMs: 100 };
 
 export function seriesOf(request: Request): Run[] {
   const sizes = request.quick ? QUICK : DEFAULTS;
@@ -29,6 +38,7 @@ const SERIES: Record<ScenarioName, (request: Request, sizes: typeof DEFAULTS) =>
   ingest: ingestSeries,
   latency: latencySeries,
   connections: connectionsSeries,
+  commands: commandsSeries,
   scan: scanSeries,
 };
 
@@ -76,6 +86,21 @@ function connectionsSeries(request: Request, sizes: typeof DEFAULTS): Run[] {
       title: connectionsTitle(count),
       figure: (result) => result.bytes_per_connection ?? 0,
       run: (context) => runConnections({ connections: count, mode, settleMs: sizes.settleMs }, context),
+    },
+  ];
+}
+
+function commandsSeries(request: Request, sizes: typeof DEFAULTS): Run[] {
+  const plan = {
+    connections: request.connections ?? sizes.many,
+    commandsPerSecond: request.rate ?? sizes.commands,
+    mode: request.mode ?? 'auto',
+  };
+  return [
+    {
+      title: commandsTitle(plan),
+      figure: (result) => result.latency?.p50_us ?? 0,
+      run: (context) => runCommands(plan, context),
     },
   ];
 }
