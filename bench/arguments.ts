@@ -5,7 +5,7 @@ import type { Mode } from './core-process.js';
 import { EVENT_BYTES_MAX, type Mix, UNIFORM_BYTES_MIN } from './events.js';
 import type { ConsumerKind, Settings } from './settings.js';
 
-export const SCENARIOS = ['ingest', 'latency', 'connections', 'storm', 'list', 'scan'] as const;
+export const SCENARIOS = ['ingest', 'latency', 'connections', 'storm', 'list', 'commands', 'scan'] as const;
 export type ScenarioName = (typeof SCENARIOS)[number];
 
 export interface Request {
@@ -45,10 +45,12 @@ Scenarios (all when none is named)
   connections   memory of Core per connected, silent node
   storm         many nodes reconnect at once while others send: time until all are back, latency of the others
   list          GET /api/v1/nodes with many nodes, and what the latency of events beside it notices
+  commands      commands over REST to nodes that answer, each followed to its end
   scan          the scanner alone on one core, against JSON.parse
 
 Load
-  --connections N         nodes (ingest: the series has 4 and 1000; connections, storm, list: 10000; latency: 4)
+  --connections N         nodes (ingest: the series has 4 and 1000; connections, storm, list: 10000; latency: 4;
+                          commands: 1000)
   --duration-seconds S    measured time per scenario (5)
   --warmup-seconds S      before it, not counted (2)
   --mix uniform|real      events of one size, or sizes and kinds as honeypots send them (uniform)
@@ -57,7 +59,8 @@ Load
   --window-bytes N        most bytes written, but not yet verified (32 MiB)
   --tls                   ingest: nodes connect with TLS 1.3
   --load-threads N        ingest: threads the nodes are spread over (1; with --tls one per shard)
-  --rate N                latency, storm, list: offered load in events a second (100000)
+  --rate N                latency, storm, list: offered load in events a second (100000);
+                          commands: in commands a second (1000)
   --totp on|off           storm: nodes register with one-time codes (on)
   --seed N                of the generated events (1)
 

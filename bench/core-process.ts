@@ -100,8 +100,11 @@ function configuration(
     '[ingest]',
     `mode = "${options.mode}"`,
     ...(options.connections > DEFAULT_CONNECTIONS ? [`max_connections = ${options.connections}`] : []),
-    ...(options.totp === undefined ? [] : ['[auth]', `totp = "${options.totp}"`]),
     ...(options.shards !== undefined ? [`shards = ${options.shards}`] : []),
+    ...(options.totp === undefined ? [] : ['[auth]', `totp = "${options.totp}"`]),
+    // A load is no client that asks too much.
+    '[rest]',
+    'requests_per_minute = 0',
     '[storage]',
     `dir = ${JSON.stringify(dataDir)}`,
     ...(certificate

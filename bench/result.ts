@@ -46,6 +46,9 @@ export interface ScenarioResult {
   readonly latency?: LatencySummary;
   /** Part of `latency`: how late a paced load sent, for want of a processor. */
   readonly send_lag?: LatencySummary;
+  /** `commands`: reached, and from when a POST was due to its answer; `latency` is from making to end. */
+  readonly commands_per_second?: number;
+  readonly post_latency?: LatencySummary;
   /** `connections`. */
   readonly resident_before_bytes?: number;
   readonly bytes_per_connection?: number;

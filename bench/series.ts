@@ -3,6 +3,7 @@
  * promises are about. An argument that names a point (`--connections`, `--consumer`, `--mode`) makes it that one run.
  */
 import type { Request, ScenarioName } from './arguments.js';
+import { commandsTitle, runCommands } from './commands.js';
 import { connectionsTitle, runConnections } from './connections.js';
 import { type IngestPlan, ingestTitle, runIngest } from './ingest.js';
 import { IDLE_TITLE, offeredTitle, runIdleLatency, runOfferedLatency } from './latency.js';
@@ -25,6 +26,7 @@ const DEFAULTS = {
   idleNodes: 10_000,
   stormNodes: 10_000,
   rate: 100_000,
+  commands: 1000,
   settleMs: 2000,
   scanMs: 2000,
   listEveryMs: 200,
@@ -36,6 +38,7 @@ const QUICK = {
   idleNodes: 200,
   stormNodes: 300,
   rate: 10_000,
+  commands: 200,
   settleMs: 100,
   scanMs: 100,
   listEveryMs: 20,
@@ -53,6 +56,7 @@ const SERIES: Record<ScenarioName, (request: Request, sizes: typeof DEFAULTS) =>
   connections: connectionsSeries,
   storm: stormSeries,
   list: listSeries,
+  commands: commandsSeries,
   scan: scanSeries,
 };
 
@@ -99,6 +103,21 @@ function connectionsSeries(request: Request, sizes: typeof DEFAULTS): Run[] {
       title: connectionsTitle(count),
       figure: (result) => result.bytes_per_connection ?? 0,
       run: (context) => runConnections({ connections: count, mode, settleMs: sizes.settleMs }, context),
+    },
+  ];
+}
+
+function commandsSeries(request: Request, sizes: typeof DEFAULTS): Run[] {
+  const plan = {
+    connections: request.connections ?? sizes.many,
+    commandsPerSecond: request.rate ?? sizes.commands,
+    mode: request.mode ?? 'auto',
+  };
+  return [
+    {
+      title: commandsTitle(plan),
+      figure: (result) => result.latency?.p50_us ?? 0,
+      run: (context) => runCommands(plan, context),
     },
   ];
 }

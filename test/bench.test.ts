@@ -577,7 +577,15 @@ describe('the bench command line', () => {
   it('knows its defaults', () => {
     const request = readArguments([]);
     assert.ok(request);
-    assert.deepEqual(request.scenarios, ['ingest', 'latency', 'connections', 'storm', 'list', 'scan']);
+    assert.deepEqual(request.scenarios, [
+      'ingest',
+      'latency',
+      'connections',
+      'storm',
+      'list',
+      'commands',
+      'scan',
+    ]);
     assert.equal(request.settings.eventBytes, 302);
     assert.equal(request.settings.external, undefined);
     assert.equal(readArguments(['--help']), undefined);

@@ -4,7 +4,7 @@ import { after, before } from 'node:test';
 import { type Cleanup, CoreProcess, type LaunchOptions } from './core-process.js';
 import { poll, Watched, within } from './deadline.js';
 import { NodeClient } from './node-client.js';
-import { type NodeIdentity, potStatus } from './node-frames.js';
+import { type NodeIdentity, potStatus, registration } from './node-frames.js';
 import { type Answer, ask, get } from './rest-client.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: the test says what it expects of a parsed answer
@@ -107,6 +107,15 @@ export class CommandedNode {
     const node = new CommandedNode(client, identity);
     await client.register(identity);
     return node;
+  }
+
+  /** Undefined where Core closes the connection instead. */
+  static async tryToRegister(core: CoreProcess, identity: NodeIdentity): Promise<CommandedNode | undefined> {
+    const client = await NodeClient.connect(core.ports.node_port);
+    const node = new CommandedNode(client, identity);
+    await client.send(`${registration(identity)}\n`);
+    await within('an answer or the end', Promise.race([client.answers.first(() => true), client.closed]));
+    return client.isClosed ? undefined : node;
   }
 
   private constructor(client: NodeClient, identity: NodeIdentity) {
