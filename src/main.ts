@@ -8,7 +8,14 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import type { AuditTrail } from './access/audit.js';
+import { Backends } from './backends/backends.js';
+import { createBackendActions } from './backends/core-actions.js';
+import { BackendFailure } from './backends/failure.js';
+import { openAccess } from './backends/open-access.js';
 import type { Config } from './config/config.js';
+import { backendHost } from './config/rules.js';
+import { originsOf } from './config/values.js';
 import { EXIT, FatalError } from './errors.js';
 import { Gate } from './gate/gate.js';
 import { Registrar } from './gate/registrar.js';
@@ -29,6 +36,7 @@ import { Metrics } from './telemetry/metrics.js';
 import { Stats } from './telemetry/stats.js';
 
 const SECOND_MS = 1000;
+const NO_COMMANDS = new BackendFailure('UNAVAILABLE', 'commands cannot be sent yet');
 
 export interface Ports {
   readonly node_port: number;
@@ -46,6 +54,7 @@ export class Core {
   readonly #aggregator: AggregatorThread;
   readonly #shards: ShardSupervisor;
   readonly #gate: Gate;
+  readonly #backends: Backends;
   readonly #rest: RestServer;
   readonly #clock: NodeJS.Timeout;
   #health: Health = { status: 'starting', reason: 'not all ports listen yet' };
@@ -86,6 +95,7 @@ export class Core {
     const sessions = new Sessions(table, shardCount);
     this.#aggregator = new AggregatorThread(config, mode, aggregatorCounters, {
       onDisk: (full) => this.#onDisk(full),
+      onConsumer: (message) => this.#backends.receive(message),
       onDeath: (error) => this.#onAggregatorDeath(error),
     });
     this.#shards = new ShardSupervisor(
@@ -101,6 +111,31 @@ export class Core {
     );
     const registrar = new Registrar(registry, sessions, table, this.#shards, logger);
     this.#gate = new Gate(config, mode, sessions, this.#shards, logger);
+    const audit: AuditTrail = {
+      record: ({ actor, ...entry }) =>
+        logger.info({ who: actor.principal.name, from: actor.from, ...entry }, 'audit'),
+    };
+    this.#backends = new Backends(
+      {
+        actions: createBackendActions(registry, {
+          removeNode: async (id, actor) => {
+            const removed = await registrar.remove(id);
+            const outcome = removed ? 'done' : 'failed';
+            audit.record({ actor, action: 'node.remove', target: String(id), outcome });
+            return removed;
+          },
+          sendCommand: () => Promise.reject(NO_COMMANDS),
+          broadcast: () => Promise.reject(NO_COMMANDS),
+        }),
+        access: openAccess({
+          rest: backendHost(config.server),
+          proxy: config.proxy.host,
+        }),
+        allowedOrigins: originsOf(config.auth.allowed_origins),
+        logger,
+      },
+      (message) => this.#aggregator.tell(message),
+    );
     const metrics = new Metrics({
       version,
       mode,
@@ -121,6 +156,7 @@ export class Core {
       config,
       view,
       logger,
+      raw: (socket, first) => this.#backends.accept(socket, first),
       ...(config.server.debug ? { debug: this.#faults() } : {}),
     });
     this.#clock = setInterval(() => {
@@ -159,6 +195,7 @@ export class Core {
       this.#logger.warn(recovered, 'log recovered after an unclean end');
     await this.#shards.start(this.#shardCount());
     const backendPort = await this.#rest.listen();
+    this.#backends.restPort = backendPort;
     const ports: Ports = {
       node_port: await this.#gate.listen(),
       backend_port: backendPort,
@@ -255,7 +292,7 @@ export class Core {
 
   async #close(): Promise<void> {
     clearInterval(this.#clock);
-    await Promise.all([this.#shards.close(), this.#rest.close()]);
+    await Promise.all([this.#shards.close(), this.#backends.close(), this.#rest.close()]);
     this.#data.release();
   }
 
@@ -264,7 +301,7 @@ export class Core {
     this.#stopping = true;
     this.#gate.stop();
     clearInterval(this.#clock);
-    await Promise.all([this.#shards.close(), this.#rest.close()]);
+    await Promise.all([this.#shards.close(), this.#backends.close(), this.#rest.close()]);
     await this.#aggregator.finish(Date.now());
   }
 }

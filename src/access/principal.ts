@@ -11,8 +11,8 @@ export const ROLES = ['read', 'stream', 'command', 'admin'] as const;
  */
 export type Role = (typeof ROLES)[number];
 
-/** What a route or message asks for; `public` needs no token anywhere. */
-export type Permission = Role | 'public';
+/** What a route or message asks for. `any`: a role, whichever it is. `public` needs no token anywhere. */
+export type Permission = Role | 'any' | 'public';
 
 /** What a token sees; null is no limit. */
 export interface Scope {
@@ -43,4 +43,23 @@ export interface Actor {
   readonly from: string;
   /** Of the REST request, where there is one. */
   readonly requestId?: string;
+}
+
+/** True when what is asked for is allowed to whoever asks; scopes are another question. */
+export function permits(principal: Principal, permission: Permission): boolean {
+  switch (permission) {
+    case 'public':
+      return true;
+    case 'any':
+      return principal.roles.size > 0;
+    default:
+      return principal.roles.has(permission);
+  }
+}
+
+/** The roles that come with those that were given. */
+export function withImplied(given: readonly Role[]): ReadonlySet<Role> {
+  const roles = new Set<Role>(given.includes('admin') ? ROLES : given);
+  if (roles.has('command')) roles.add('read');
+  return roles;
 }

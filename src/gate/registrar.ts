@@ -41,6 +41,8 @@ export class Registrar {
   /** By the session that has to close first. */
   readonly #superseding = new Map<number, Waiting>();
   readonly #lastRuns = new Map<bigint, LastRun>();
+  /** Sessions of nodes that are to be forgotten once they have closed, and who waits for that. */
+  readonly #removing = new Map<number, (() => void)[]>();
   /** Nodes of dead shards: by the slot whose next shard gives notice that they have gone. */
   readonly #noticeOwed = new Map<bigint, number>();
 
@@ -75,6 +77,21 @@ export class Registrar {
         this.#closed(message);
         break;
     }
+  }
+
+  /** Forgets a node; a connected one is disconnected first. Resolves when it has gone; false where none is known. */
+  async remove(id: bigint): Promise<boolean> {
+    const record = this.#registry.byId(id);
+    if (record === undefined) return false;
+    const { session, shard } = record;
+    if (session === null || shard === null) return this.#registry.remove(id);
+    await new Promise<void>((resolve) => {
+      const waiting = this.#removing.get(session);
+      this.#removing.set(session, [...(waiting ?? []), resolve]);
+      if (waiting === undefined)
+        this.#shards.post(shard, { type: 'close', session, reason: 'removed from the registry' });
+    });
+    return true;
   }
 
   /** The shard of a slot died: its sessions are over. Answers the nodes whose notice is owed to the stream. */
@@ -186,12 +203,19 @@ export class Registrar {
   }
 
   #disconnected(session: number, status: 'Stopped' | 'Unknown') {
-    return this.#registry.disconnected(session, {
+    const record = this.#registry.disconnected(session, {
       status,
       nowMs: Date.now(),
       lastSeenMs: this.#table[session * SESSION_STRIDE + SESSION.last_seen_ms]!,
       totals: sessionTotals(this.#table, session),
     });
+    const removing = this.#removing.get(session);
+    if (removing !== undefined) {
+      this.#removing.delete(session);
+      if (record !== null) this.#registry.remove(record.id);
+      for (const done of removing) done();
+    }
+    return record;
   }
 
   /** A session has gone: the registration that waited for it is decided now. */

@@ -128,6 +128,14 @@ export class NodeRegistry {
     return entry;
   }
 
+  /** Forgets a node that is not connected. False where there is none with this id, or it is connected. */
+  remove(id: bigint): boolean {
+    const entry = this.#byId.get(id);
+    if (entry === undefined || entry.session !== null) return false;
+    this.#forget(entry);
+    return true;
+  }
+
   /** True when the status is another one than before. */
   status(session: number, status: NodeStatus): boolean {
     const entry = this.#bySession.get(session);

@@ -5,10 +5,11 @@
  * list takes. There is no log line per request: whoever can reach the port could fill a disk with them.
  */
 import { lookup } from 'node:dns/promises';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify from 'fastify';
 import type { Logger } from 'pino';
+import { SharedPort } from '../backends/port.js';
 import type { Config } from '../config/config.js';
 import { EXIT, FatalError } from '../errors.js';
 import { LIMITS } from '../limits.js';
@@ -31,6 +32,8 @@ export interface RestServerOptions {
   readonly config: { readonly server: Pick<Config['server'], 'host' | 'backend_port'> };
   readonly view: CoreView;
   readonly logger: Logger;
+  /** Takes connections that speak JSON instead of HTTP; `first` was read already. Without it there is only HTTP. */
+  readonly raw?: (socket: Socket, first: Buffer) => void;
   /** Opens the fault-injection routes. */
   readonly debug?: Faults;
 }
@@ -44,7 +47,7 @@ export interface RestServer {
 
 type State = 'new' | 'listening' | 'closing';
 
-export function createRestServer({ config, view, logger, debug }: RestServerOptions): RestServer {
+export function createRestServer({ config, view, logger, raw, debug }: RestServerOptions): RestServer {
   let state: State = 'new';
   let closed: Promise<void> | null = null;
   const app = createApp(logger);
@@ -54,6 +57,7 @@ export function createRestServer({ config, view, logger, debug }: RestServerOpti
   app.addHook('onResponse', async () => {
     if (state === 'closing') setImmediate(() => app.server.closeIdleConnections());
   });
+  const port = raw === undefined ? undefined : new SharedPort(app.server, raw, REST_LIMITS.headersTimeoutMs);
   const addMethodGuards = guardMethods(app);
   addRoutes(app, view);
   if (debug !== undefined) debugRoutes(app, view, debug);
@@ -62,14 +66,14 @@ export function createRestServer({ config, view, logger, debug }: RestServerOpti
   async function listen(): Promise<number> {
     if (state !== 'new') throw new Error('a REST server listens once');
     state = 'listening';
-    const { host, backend_port: port } = config.server;
+    const { host, backend_port } = config.server;
     try {
       // One address, as for the node port; fastify would bind every address of "localhost".
       const { address } = await lookup(host);
-      await app.listen({ host: address, port });
+      await app.listen({ host: address, port: backend_port });
     } catch (error) {
       await close();
-      throw listenError(error, host, port);
+      throw listenError(error, host, backend_port);
     }
     app.server.on('error', (error) => logger.error({ err: error }, 'the REST listener reported an error'));
     return (app.server.address() as AddressInfo).port;
@@ -78,6 +82,7 @@ export function createRestServer({ config, view, logger, debug }: RestServerOpti
   function close(): Promise<void> {
     if (closed === null) {
       state = 'closing';
+      port?.close();
       const cut = setTimeout(() => app.server.closeAllConnections(), REST_LIMITS.closeGraceMs);
       closed = app.close().finally(() => clearTimeout(cut));
     }

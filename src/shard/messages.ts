@@ -57,6 +57,7 @@ export type CloseReason =
   | 'connection lost'
   | 'node said goodbye'
   | 'taken over by a new connection'
+  | 'removed from the registry'
   | 'silent for too long'
   | 'did not register in time'
   | 'registration refused'

@@ -6,10 +6,12 @@ import { LIMITS } from '../limits.js';
 import type { RecoveredLog } from '../log/recovery.js';
 import type { RingMemory } from '../memory/ring.js';
 import type { Mode } from '../native/addon.js';
+import type { ConsumersToMain, MainToConsumers } from './consumer-messages.js';
 import type { AggregatorStart, AggregatorToMain, MainToAggregator } from './messages.js';
 
 export interface AggregatorHooks {
   onDisk(full: boolean): void;
+  onConsumer(message: ConsumersToMain): void;
   /** The thread ended and was not asked to. */
   onDeath(error: FatalError): void;
 }
@@ -53,6 +55,8 @@ export class AggregatorThread {
           case 'finished':
             this.#finished?.(message.runsLeft);
             break;
+          default:
+            this.#hooks.onConsumer(message);
         }
       });
       this.#worker.on('error', (error) => {
@@ -75,6 +79,10 @@ export class AggregatorThread {
 
   addRing(slot: number, ring: RingMemory, wake: MessagePort): void {
     this.#post({ type: 'ring', slot, ring, wake }, [wake]);
+  }
+
+  tell(message: MainToConsumers): void {
+    this.#post(message);
   }
 
   /** Writes everything that is in the rings and says goodbye to consumers. Resolves with the runs that were left

@@ -4,6 +4,7 @@ import type { Config } from '../config/config.js';
 import type { RecoveredLog } from '../log/recovery.js';
 import type { RingMemory } from '../memory/ring.js';
 import type { Mode } from '../native/addon.js';
+import type { ConsumersToMain, MainToConsumers } from './consumer-messages.js';
 
 /** `workerData` of the aggregator. */
 export interface AggregatorStart {
@@ -17,6 +18,7 @@ export type MainToAggregator =
   | { readonly type: 'ring'; readonly slot: number; readonly ring: RingMemory; readonly wake: MessagePort }
   /** No more records will be put in any ring: write what is there, tell the consumers, end by the deadline. */
   | { readonly type: 'finish'; readonly deadlineMs: number }
+  | MainToConsumers
   /** Fault injection, only with server.debug. */
   | { readonly type: 'die' };
 
@@ -25,5 +27,6 @@ export type AggregatorToMain =
   /** Core cannot start or go on; the thread ends. */
   | { readonly type: 'failed'; readonly exitCode: number; readonly message: string }
   | { readonly type: 'disk'; readonly full: boolean }
+  | ConsumersToMain
   /** Everything is written, or the deadline passed with `runsLeft` runs in the rings. */
   | { readonly type: 'finished'; readonly runsLeft: number };
