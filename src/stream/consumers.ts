@@ -33,6 +33,7 @@ import type { Addon } from '../native/addon.js';
 import type { ConsumersToMain, MainToConsumers, Verdict } from './consumer-messages.js';
 import { Scopes, type Selection } from './scopes.js';
 import { Subscriptions } from './subscriptions.js';
+import { UpgradeCork } from './upgrade-cork.js';
 import { addressText, chosenProtocol, shownToken } from './upgrades.js';
 
 /** Close codes and reasons, RFC 6455 section 7.4 and the IANA registry. */
@@ -78,7 +79,9 @@ interface Consumer {
   goodbye: { readonly code: number; readonly reason: string } | undefined;
 }
 
-const STOPPING: Verdict = { kind: 'refused', status: '503 Service Unavailable', text: 'Core is stopping' };
+type Refused = Extract<Verdict, { kind: 'refused' }>;
+const STOPPING: Refused = { kind: 'refused', status: '503 Service Unavailable', text: 'Core is stopping' };
+const ENDED: Refused = { kind: 'refused', status: '401 Unauthorized', text: 'access has ended' };
 
 export interface ConsumerLimits {
   readonly maxConsumers: number;
@@ -104,6 +107,8 @@ export class Consumers {
   readonly #scoped = new Set<Consumer>();
   readonly #scopes: Scopes;
   readonly #subscriptions: Subscriptions;
+  /** While it listens. */
+  #upgradeCork: UpgradeCork | undefined;
   #lastNumber = 0;
   #finishing = false;
   /** Ends of the lines of a batch; grows to the largest batch seen, which LIMITS.batchBytes bounds. */
@@ -176,6 +181,7 @@ export class Consumers {
         `cannot listen on ${host}:${port} for WebSocket consumers (proxy.port): in use, or not allowed`,
       );
     }
+    this.#upgradeCork = new UpgradeCork();
     return uws.us_socket_local_port(this.#listening);
   }
 
@@ -221,6 +227,8 @@ export class Consumers {
         this.#answer(message.consumer, message.text);
         break;
       case 'consumer-close': {
+        const asking = this.#asking.get(message.consumer);
+        if (asking !== undefined) this.#refuse(message.consumer, asking, ENDED);
         const consumer = this.#consumers.get(message.consumer);
         if (consumer !== undefined && consumer.goodbye === undefined)
           this.#leave(consumer, message.code, message.reason);
@@ -265,6 +273,7 @@ export class Consumers {
   close(): void {
     this.#finishing = true;
     this.#stopListening();
+    this.#upgradeCork?.close();
     this.#app.close();
   }
 
@@ -307,14 +316,25 @@ export class Consumers {
   #judged(number: number, verdict: Verdict): void {
     const asking = this.#asking.get(number);
     if (asking !== undefined) {
-      this.#asking.delete(number);
-      const { response, key, protocol, extensions, context, batch } = asking;
-      response.cork(() => {
-        if (verdict.kind === 'refused') response.writeStatus(verdict.status).end(verdict.text);
-        else response.upgrade<ConsumerData>({ number, batch }, key, protocol, extensions, context);
-      });
-      if (verdict.kind === 'refused') this.#hooks.post({ type: 'consumer-gone', consumer: number });
+      if (verdict.kind === 'refused') return this.#refuse(number, asking, verdict);
+      return this.#upgradeCork!.run(() => this.#accept(number, asking, verdict));
     }
+    const consumer = this.#consumers.get(number);
+    if (consumer === undefined || consumer.goodbye !== undefined) return;
+    this.#stream(consumer, verdict.kind === 'granted' ? verdict.scope : undefined);
+  }
+
+  #refuse(number: number, { response }: Asking, { status, text }: Refused): void {
+    this.#asking.delete(number);
+    response.cork(() => response.writeStatus(status).end(text));
+    this.#hooks.post({ type: 'consumer-gone', consumer: number });
+  }
+
+  #accept(number: number, asking: Asking, verdict: Verdict): void {
+    // It may have gone while it waited.
+    if (!this.#asking.delete(number)) return;
+    const { response, key, protocol, extensions, context, batch } = asking;
+    response.upgrade<ConsumerData>({ number, batch }, key, protocol, extensions, context);
     const consumer = this.#consumers.get(number);
     if (consumer === undefined || consumer.goodbye !== undefined) return;
     this.#stream(consumer, verdict.kind === 'granted' ? verdict.scope : undefined);
