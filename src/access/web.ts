@@ -10,7 +10,10 @@ import { isIP } from 'node:net';
 /** The name in a Host header without port and brackets, in lower case; undefined where it cannot be one. */
 function hostName(hostHeader: string): string | undefined {
   const match = /^(\[[0-9a-f:.%]+\]|[^:[\]/@?#\\\s]+)(:\d{1,5})?$/i.exec(hostHeader);
-  return match?.[1]?.toLowerCase().replace(/^\[|\]$/g, '').replace(/\.$/, '');
+  return match?.[1]
+    ?.toLowerCase()
+    .replace(/^\[|\]$/g, '')
+    .replace(/\.$/, '');
 }
 
 /**

@@ -34,7 +34,9 @@ export class Backends {
   #restPort = 0;
 
   constructor(
-    parts: Pick<BackendParts, 'actions' | 'access' | 'logger'> & { readonly allowedOrigins: readonly string[] },
+    parts: Pick<BackendParts, 'actions' | 'access' | 'logger'> & {
+      readonly allowedOrigins: readonly string[];
+    },
     tell: (message: MainToConsumers) => void,
   ) {
     const { actions, access, logger, allowedOrigins } = parts;
@@ -46,7 +48,10 @@ export class Backends {
       logger,
       newBackendId,
       onRegistered: (name, type, from) =>
-        logger.info({ backend: name.slice(0, LIMITS.nodeNameLength), type, remote: from }, 'backend registered'),
+        logger.info(
+          { backend: name.slice(0, LIMITS.nodeNameLength), type, remote: from },
+          'backend registered',
+        ),
     };
     const strangers = new Strangers();
     const pages = (): PageRule => ({ allowedOrigins, restPort: this.#restPort });

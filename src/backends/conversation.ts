@@ -128,7 +128,12 @@ export class Conversation {
         return goOn(ANSWER.nodes(this.#ids(principal)));
       case 'GetNodesByStatus': {
         const { status } = command;
-        return goOn(ANSWER.nodesByStatus(this.#ids(principal, (node) => node.status === status), status));
+        return goOn(
+          ANSWER.nodesByStatus(
+            this.#ids(principal, (node) => node.status === status),
+            status,
+          ),
+        );
       }
       case 'GetNode': {
         const node = this.#visible(principal, command.nodeId);
@@ -169,8 +174,7 @@ export class Conversation {
       return outcome === 'sent' ? ANSWER.commandSent(nodeId) : ANSWER.commandQueued(nodeId);
     } catch (error) {
       if (!(error instanceof BackendFailure)) throw error;
-      if (error.code === 'NODE_NOT_FOUND')
-        return ANSWER.commandFailed(nodeId, `Node ${nodeId} not found`);
+      if (error.code === 'NODE_NOT_FOUND') return ANSWER.commandFailed(nodeId, `Node ${nodeId} not found`);
       return ANSWER.commandFailed(nodeId, `${error.code}: ${error.message}`);
     }
   }

@@ -100,7 +100,8 @@ function readType(value: JsonText | undefined): string | undefined {
 
 function readCommand(body: JsonText | undefined): BackendMessage {
   const command = variant(body);
-  if (command === undefined) return refuse('INVALID_COMMAND', 'BackendCommand does not hold exactly one name');
+  if (command === undefined)
+    return refuse('INVALID_COMMAND', 'BackendCommand does not hold exactly one name');
   const { name, body: value } = command;
   const fields = asObject(value);
   switch (name) {

@@ -11,8 +11,8 @@
  */
 import type { Socket } from 'node:net';
 import { LIMITS } from '../limits.js';
-import { Framer, type FrameSink, type ShardBuffer } from '../shard/framer.js';
 import { objectEnds } from '../shard/bytes.js';
+import { Framer, type FrameSink, type ShardBuffer } from '../shard/framer.js';
 import { failure } from './answers.js';
 import type { Conversation, Reply } from './conversation.js';
 import type { BackendFailureCode } from './failure.js';
@@ -55,7 +55,9 @@ export class RawBackend implements FrameSink {
     socket.on('end', () => this.#ended());
     socket.on('error', () => {}); // 'close' follows
     socket.on('close', () => this.#closed());
-    this.expectRegistration(conversation.principal === undefined ? LIMITS.strangerMs : LIMITS.rawRegistrationMs);
+    this.expectRegistration(
+      conversation.principal === undefined ? LIMITS.strangerMs : LIMITS.rawRegistrationMs,
+    );
   }
 
   get conversation(): Conversation {
@@ -183,7 +185,8 @@ export class RawBackend implements FrameSink {
         this.end();
         break;
     }
-    while (this.#state === 'open' && this.#socket.writableLength > LIMITS.rawAnswerBytes) await this.#drained();
+    while (this.#state === 'open' && this.#socket.writableLength > LIMITS.rawAnswerBytes)
+      await this.#drained();
   }
 
   #drained(): Promise<void> {

@@ -14,13 +14,18 @@
 import type { Logger } from 'pino';
 import { type Principal, permits, type Scope } from '../access/principal.js';
 import { LIMITS } from '../limits.js';
-import type { ConsumersToMain, MainToConsumers, UpgradeRequest, Verdict } from '../stream/consumer-messages.js';
+import type {
+  ConsumersToMain,
+  MainToConsumers,
+  UpgradeRequest,
+  Verdict,
+} from '../stream/consumer-messages.js';
 import { type AccessChange, type BackendAccess, endedBy, type Refusal } from './access.js';
+import type { BackendParts } from './backends.js';
 import { Conversation, type Reply } from './conversation.js';
 import { type PageRule, pageAllowed } from './pages.js';
 import type { Strangers } from './strangers.js';
 import { Turns } from './turns.js';
-import type { BackendParts } from './backends.js';
 
 /** Close codes of our own, in the range that RFC 6455 leaves to applications; they follow the HTTP status. */
 const CLOSE = { goodbye: 1000, unauthorized: 4401, ended: 4403, late: 4408 } as const;

@@ -181,7 +181,8 @@ export class Scopes {
     const reader = this.#reader;
     const refused = reader.read(batch, start, end, true) === KIND.refused;
     // Core's notices are no message of a node.
-    if (refused && (reader.code !== 'INVALID_MESSAGE_FORMAT' || reader.message !== MESSAGE.unknown)) return false;
+    if (refused && (reader.code !== 'INVALID_MESSAGE_FORMAT' || reader.message !== MESSAGE.unknown))
+      return false;
     this.#nodeId = reader.type(FIELD.node_id) === VALUE.number ? reader.raw(FIELD.node_id) : undefined;
     this.#eventType = undefined;
     if (reader.message !== MESSAGE.PotEvent) return true;

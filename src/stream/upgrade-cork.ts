@@ -7,10 +7,11 @@
  * request 1929, not in the version that is used here). So upgrades are made inside the cork() of another response: one
  * that this thread asked of itself, over a private connection, and never answers.
  */
-import { randomUUID } from 'node:crypto';
-import { connect, type Socket } from 'node:net';
+
 import type { HttpResponse, TemplatedApp, us_listen_socket } from 'uWebSockets.js';
 import * as uws from 'uWebSockets.js';
+import { randomUUID } from 'node:crypto';
+import { connect, type Socket } from 'node:net';
 
 export class UpgradeCork {
   readonly #app: TemplatedApp = uws.App();

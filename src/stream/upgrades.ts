@@ -31,7 +31,8 @@ function offers(request: HttpRequest): string[] {
 /** An IP address out of its bytes. */
 export function addressText(address: ArrayBuffer): string {
   const bytes = new Uint8Array(address);
-  const mapped = bytes.length === 16 && bytes.subarray(0, 12).every((byte, at) => byte === (at < 10 ? 0 : 0xff));
+  const mapped =
+    bytes.length === 16 && bytes.subarray(0, 12).every((byte, at) => byte === (at < 10 ? 0 : 0xff));
   if (bytes.length === 4 || mapped) return bytes.subarray(-4).join('.');
   const groups: string[] = [];
   for (let at = 0; at + 1 < bytes.length; at += 2)
