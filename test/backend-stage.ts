@@ -95,6 +95,7 @@ export class BackendStage {
   readonly #server: Server;
   readonly #port: SharedPort;
   #sessions = 0;
+  #stopped: Promise<void> | undefined;
   proxyPort = 0;
   rawPort = 0;
 
@@ -200,7 +201,12 @@ export class BackendStage {
     this.ring.data.set(bytes, this.ring.offset);
   }
 
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
     await this.aggregator.finish(Date.now() + 5_000);
     const closed = new Promise((resolve) => this.#server.close(resolve));
     this.#port.close();

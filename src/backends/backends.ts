@@ -76,6 +76,7 @@ export class Backends {
       case 'consumer-gone':
         this.#webSockets.receive(message);
         break;
+      case 'subscription-on':
       case 'subscription-records':
       case 'subscription-over':
         this.#raw.receive(message);

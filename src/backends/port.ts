@@ -81,7 +81,7 @@ export class SharedPort {
     };
     const timer = setTimeout(() => {
       leave();
-      this.#server.emit('clientError', new FirstByteTimeout(), socket);
+      if (!this.#server.emit('clientError', new FirstByteTimeout(), socket)) socket.destroy();
     }, this.#firstByteMs);
     this.#looking.add(socket);
     socket.on('error', leave);

@@ -19,8 +19,8 @@ import type { BackendFailureCode } from './failure.js';
 import { Turns } from './turns.js';
 
 export interface RawHooks {
-  /** The conversation has changed hands, or wants something of the stream. */
-  onNext(next: Extract<Reply['next'], { kind: 'granted' | 'subscribe' | 'unsubscribe' }>): void;
+  /** The conversation has changed hands, or wants something of the stream. Resolves when that is in force. */
+  onNext(next: Extract<Reply['next'], { kind: 'granted' | 'subscribe' | 'unsubscribe' }>): Promise<void>;
   /** The connection is over, and everything of it can be forgotten. Exactly once. */
   onClosed(): void;
 }
@@ -171,20 +171,11 @@ export class RawBackend implements FrameSink {
   }
 
   async #answer({ text, next }: Reply): Promise<void> {
-    this.#write(text);
     if (this.#conversation.registered) clearTimeout(this.#deadline);
-    switch (next.kind) {
-      case 'go on':
-        break;
-      case 'granted':
-      case 'subscribe':
-      case 'unsubscribe':
-        this.#hooks.onNext(next);
-        break;
-      case 'end':
-        this.end();
-        break;
-    }
+    if (next.kind !== 'go on' && next.kind !== 'end') await this.#hooks.onNext(next);
+    if (this.#state !== 'open') return;
+    this.#write(text);
+    if (next.kind === 'end') this.end();
     while (this.#state === 'open' && this.#socket.writableLength > LIMITS.rawAnswerBytes)
       await this.#drained();
   }

@@ -23,6 +23,8 @@ interface Entry {
   isStranger: boolean;
   /** Its number while it is subscribed. */
   subscription: number | undefined;
+  /** Who waits for its subscription to be in force, or to be over. */
+  onSubscribed: (() => void) | undefined;
 }
 
 export class RawBackends {
@@ -72,13 +74,22 @@ export class RawBackends {
       address,
       isStranger,
       subscription: undefined,
+      onSubscribed: undefined,
     };
     this.#entries.add(entry);
     entry.backend.start(first);
   }
 
-  receive(message: Extract<ConsumersToMain, { type: 'subscription-records' | 'subscription-over' }>): void {
+  receive(
+    message: Extract<
+      ConsumersToMain,
+      { type: 'subscription-on' | 'subscription-records' | 'subscription-over' }
+    >,
+  ): void {
     switch (message.type) {
+      case 'subscription-on':
+        this.#subscribed.get(message.subscription)?.onSubscribed?.();
+        break;
       case 'subscription-records':
         for (const subscription of message.subscriptions) this.#stream(subscription, message.lines);
         break;
@@ -87,6 +98,7 @@ export class RawBackends {
         if (entry === undefined) return;
         this.#subscribed.delete(message.subscription);
         entry.subscription = undefined;
+        entry.onSubscribed?.();
         if (message.reason === 'too slow')
           entry.backend.fail('UNAVAILABLE', 'the events were not read fast enough');
         else entry.backend.fail('UNAVAILABLE', message.reason);
@@ -112,7 +124,12 @@ export class RawBackends {
     });
   }
 
-  #next(entry: Entry, next: Extract<Reply['next'], { kind: 'granted' | 'subscribe' | 'unsubscribe' }>): void {
+  async #next(
+    entry: Entry,
+    next: Extract<Reply['next'], { kind: 'granted' | 'subscribe' | 'unsubscribe' }>,
+  ): Promise<void> {
+    // Asked for twice it goes on without a gap.
+    if (next.kind === 'subscribe' && entry.subscription !== undefined) return;
     this.#unsubscribe(entry);
     if (next.kind === 'granted') {
       if (entry.isStranger) this.#strangers.leave(entry.address);
@@ -125,6 +142,9 @@ export class RawBackends {
       entry.subscription = subscription;
       this.#subscribed.set(subscription, entry);
       this.#tell({ type: 'subscribe', subscription, scope });
+      await new Promise<void>((resolve) => {
+        entry.onSubscribed = resolve;
+      });
     }
   }
 
@@ -139,6 +159,7 @@ export class RawBackends {
     const { subscription } = entry;
     if (subscription === undefined) return;
     entry.subscription = undefined;
+    entry.onSubscribed?.();
     this.#subscribed.delete(subscription);
     this.#tell({ type: 'unsubscribe', subscription });
   }

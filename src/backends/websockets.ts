@@ -139,30 +139,20 @@ export class WebSocketBackends {
   }
 
   #answer(entry: Entry, { text, next }: Reply): void {
-    const { number } = entry;
-    this.#tell({ type: 'consumer-answer', consumer: number, text });
-    switch (next.kind) {
-      case 'go on':
-        break;
-      case 'granted':
-        this.#noStranger(entry);
-        this.#stream(entry);
-        break;
-      case 'subscribe':
-      case 'unsubscribe':
-        entry.unsubscribed = next.kind === 'unsubscribe';
-        this.#stream(entry);
-        break;
-      case 'end':
-        if (next.why === 'goodbye') this.#close(number, CLOSE.goodbye, 'goodbye');
-        else this.#close(number, CLOSE.unauthorized, 'the token is not valid');
-        break;
-    }
-  }
-
-  #stream({ number, conversation, unsubscribed }: Entry): void {
-    const scope = unsubscribed ? undefined : streamScope(conversation.principal!);
-    this.#tell({ type: 'consumer-verdict', consumer: number, verdict: { kind: 'granted', scope } });
+    const { number, conversation } = entry;
+    if (next.kind === 'granted') this.#noStranger(entry);
+    if (next.kind === 'subscribe' || next.kind === 'unsubscribe')
+      entry.unsubscribed = next.kind === 'unsubscribe';
+    const scope =
+      conversation.principal === undefined || entry.unsubscribed
+        ? undefined
+        : streamScope(conversation.principal);
+    const changes = next.kind !== 'go on' && next.kind !== 'end';
+    const verdict: Verdict | undefined = changes ? { kind: 'granted', scope } : undefined;
+    this.#tell({ type: 'consumer-answer', consumer: number, text, verdict });
+    if (next.kind !== 'end') return;
+    if (next.why === 'goodbye') this.#close(number, CLOSE.goodbye, 'goodbye');
+    else this.#close(number, CLOSE.unauthorized, 'the token is not valid');
   }
 
   #close(number: number, code: number, reason: string): void {

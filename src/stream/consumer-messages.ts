@@ -30,8 +30,13 @@ export type Verdict =
 export type MainToConsumers =
   /** The answer to `consumer-asks`, and later every change of it. */
   | { readonly type: 'consumer-verdict'; readonly consumer: number; readonly verdict: Verdict }
-  /** The answer to one `consumer-says`. */
-  | { readonly type: 'consumer-answer'; readonly consumer: number; readonly text: string }
+  /** The answer to one `consumer-says`; with a verdict that is in force once the answer has been sent. */
+  | {
+      readonly type: 'consumer-answer';
+      readonly consumer: number;
+      readonly text: string;
+      readonly verdict: Verdict | undefined;
+    }
   | {
       readonly type: 'consumer-close';
       readonly consumer: number;
@@ -56,6 +61,8 @@ export type ConsumersToMain =
   /** It has gone, or never came to be. */
   | { readonly type: 'consumer-gone'; readonly consumer: number }
   | { readonly type: 'node-names-wanted'; readonly asked: number }
+  /** From here on it is sent every record. */
+  | { readonly type: 'subscription-on'; readonly subscription: number }
   /** Whole lines, for each of the subscriptions. */
   | {
       readonly type: 'subscription-records';

@@ -225,6 +225,7 @@ export class Consumers {
         break;
       case 'consumer-answer':
         this.#answer(message.consumer, message.text);
+        if (message.verdict !== undefined) this.#judged(message.consumer, message.verdict);
         break;
       case 'consumer-close': {
         const asking = this.#asking.get(message.consumer);

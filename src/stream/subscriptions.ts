@@ -51,6 +51,7 @@ export class Subscriptions {
     const limited = scope.nodes !== null || scope.eventTypes !== null;
     const selection = limited ? this.#scopes.use(scope) : undefined;
     this.#all.set(number, { number, selection, underWayBytes: 0 });
+    this.#post({ type: 'subscription-on', subscription: number });
   }
 
   remove(number: number): void {
