@@ -86,6 +86,8 @@ export const LIMITS = {
    *  ten thousand nodes are answered ten times a second, short answers 500 times. */
   backendTokensPerSecond: 500,
   backendTokenBytes: 4 * KiB,
+  /** Names and event types for which a scope remembers whether they are in it; then it starts anew. */
+  scopeAnswers: 4096,
   /** Node names that main sends the aggregator before its event loop gets its turn. */
   nodeNamesAtOnce: 2048,
   /** Young generation of a worker's heap, in MiB. What the data plane allocates dies at once, so a small one costs

@@ -1,5 +1,6 @@
 /** A raw backend for tests: it sends whatever bytes it is given, and keeps the lines it is answered. */
 import { connect, type Socket } from 'node:net';
+import { StringDecoder } from 'node:string_decoder';
 import { Watched, within } from './deadline.js';
 
 export class RawClient {
@@ -8,6 +9,7 @@ export class RawClient {
   /** Everything it was sent, to the byte. */
   readonly chunks: Buffer[] = [];
   readonly closed: Promise<void>;
+  readonly #decoder = new StringDecoder('utf8');
   #rest = '';
   #read = 0;
 
@@ -23,7 +25,7 @@ export class RawClient {
     socket.on('error', () => {});
     socket.on('data', (data: Buffer) => {
       this.chunks.push(data);
-      const lines = (this.#rest + data.toString('utf8')).split('\n');
+      const lines = (this.#rest + this.#decoder.write(data)).split('\n');
       this.#rest = lines.pop()!;
       for (const line of lines) this.lines.push(line);
     });

@@ -2,21 +2,46 @@
  * The part of the stream that a token's scope lets through: which records of a batch. Runs in the aggregator; costs
  * nothing per record while no consumer has a scope.
  *
- * Every record is read once by the project's own reader, whatever the number of scopes: its node from `node_id`, for an
+ * Every record is read once, whatever the number of scopes, most with a glance: its node from `node_id`, for an
  * event `event_type`, escapes resolved, fields that stand in `data` not mistaken for those of the message. Core's own
  * notices carry `node_id`, too; a NodeEvent does not, the ring says whose it is. A record whose node is not known, or
  * that cannot be read, is withheld.
  */
 import type { Scope } from '../access/principal.js';
 import { eventTypeInScope, nodeInScope } from '../access/scope.js';
+import { LIMITS } from '../limits.js';
 import type { Addon } from '../native/addon.js';
 import { FIELD, MESSAGE, VALUE } from '../protocol/fields.js';
 import { FrameReader, KIND } from '../protocol/frame-reader.js';
+import { EventGlance } from './event-glance.js';
 import { NodeNames } from './node-names.js';
+
+/** Answers that were worked out before, so that a pattern is not matched for every record; bounded. */
+class Remembered {
+  readonly #answers = new Map<string, boolean>();
+  readonly #work: (text: string) => boolean;
+
+  constructor(work: (text: string) => boolean) {
+    this.#work = work;
+  }
+
+  passes(text: string): boolean {
+    let answer = this.#answers.get(text);
+    if (answer === undefined) {
+      // Event types are whatever attackers make nodes write.
+      if (this.#answers.size >= LIMITS.scopeAnswers) this.#answers.clear();
+      answer = this.#work(text);
+      this.#answers.set(text, answer);
+    }
+    return answer;
+  }
+}
 
 /** Of one scope: those lines of a batch that it lets through, one behind the other. */
 export class Selection {
   readonly scope: Scope;
+  readonly nodes = new Remembered((name) => nodeInScope(this.scope, name));
+  readonly eventTypes = new Remembered((type) => eventTypeInScope(this.scope, type));
   /** Whoever is sent it. */
   users = 0;
   lines: Uint8Array = new Uint8Array(0);
@@ -98,7 +123,8 @@ export class Scopes {
   readonly #names = new NodeNames();
   /** Selections that ask for names. */
   #byName = 0;
-  /** Made with the first scope: it takes 2 MiB. */
+  readonly #glance = new EventGlance();
+  /** Made when it is needed: it takes 2 MiB. */
   #reader: FrameReader | undefined;
   // Of the record that was read last.
   #nodeId: string | undefined;
@@ -154,7 +180,7 @@ export class Scopes {
       if (this.#read(batch, start, end - 1)) {
         if (owner !== undefined) this.#nodeId = String(owner);
         for (const selection of this.#selections.values())
-          if (this.#passes(selection.scope)) selection.add(batch, start, end);
+          if (this.#passes(selection)) selection.add(batch, start, end);
       }
       if (named) this.#names.after(batch, start, end - 1);
       start = end;
@@ -162,21 +188,26 @@ export class Scopes {
     for (const selection of this.#selections.values()) selection.finish(batch);
   }
 
-  #passes({ nodes, eventTypes }: Scope): boolean {
-    if (nodes !== null) {
+  #passes(selection: Selection): boolean {
+    if (selection.scope.nodes !== null) {
       if (this.#nodeId === undefined || this.#names.state !== 'ready') return false;
       const name = this.#names.nameOf(this.#nodeId);
-      if (name === undefined || !nodeInScope({ nodes, eventTypes }, name)) return false;
+      if (name === undefined || !selection.nodes.passes(name)) return false;
     }
     return (
-      eventTypes === null ||
+      selection.scope.eventTypes === null ||
       this.#eventType === undefined ||
-      eventTypeInScope({ nodes, eventTypes }, this.#eventType)
+      selection.eventTypes.passes(this.#eventType)
     );
   }
 
   /** False for what cannot be read: nothing in the log should be. */
   #read(batch: Uint8Array, start: number, end: number): boolean {
+    if (this.#glance.read(batch, start, end)) {
+      this.#nodeId = this.#glance.nodeId;
+      this.#eventType = this.#glance.eventType;
+      return true;
+    }
     this.#reader ??= new FrameReader();
     const reader = this.#reader;
     const refused = reader.read(batch, start, end, true) === KIND.refused;
