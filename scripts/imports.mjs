@@ -23,9 +23,9 @@ const MAY_IMPORT = {
   enrolment: [...BASE, 'config', 'protocol', 'state'],
   commands: [...BASE, 'access', 'protocol', 'registry', 'state'],
   tls: [...BASE, 'config'],
-  backends: [...BASE, 'access', 'commands', 'config', 'protocol', 'registry', 'stream'],
+  backends: [...BASE, 'access', 'commands', 'config', 'protocol', 'registry', 'shard', 'state', 'stream'],
   shard: [...BASE, 'config', 'memory', 'native', 'protocol', 'tls'],
-  stream: [...BASE, 'config', 'log', 'memory', 'native'],
+  stream: [...BASE, 'access', 'config', 'log', 'memory', 'native', 'protocol'],
   gate: [
     ...BASE,
     'commands',

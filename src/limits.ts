@@ -87,8 +87,33 @@ export const LIMITS = {
   sweepIntervalMs: 1000,
   /** A consumer that was told to leave has this long to take what is queued. */
   consumerCloseGraceMs: 5_000,
-  /** Bytes a WebSocket consumer may send in one message: it has nothing to say yet. */
+  /** Bytes of one message of a backend, on the WebSocket and raw: the longest command with room to spare. */
   consumerMessageBytes: 64 * KiB,
+  /** Messages of a WebSocket that main has not answered yet: with the one above it bounds what main holds of it. */
+  consumerUnanswered: 64,
+  /** Backends that were let in without a token and have to send one: how many at once, in all and from one address
+   *  (IPv6: one network of 64 bits), and how long each has. Above it the next one is turned away. */
+  strangers: 64,
+  strangersPerAddress: 16,
+  strangerMs: 5_000,
+  /** Raw backends on the REST port at once: each may hold a stream in main's memory. */
+  rawBackends: 64,
+  /** A raw backend that has not registered by then is closed. */
+  rawRegistrationMs: 10_000,
+  /** Answers that a raw backend has not read; above it nothing more is read from it. */
+  rawAnswerBytes: 1 * MiB,
+  /** When TCP asks a silent raw backend whether it is still there. */
+  rawKeepAliveMs: 60_000,
+  /** White space in front of what a client of the REST port says, before it is taken for HTTP. */
+  leadingBlanks: 1024,
+  /** What one backend is served in a second: an answer costs one, and one more for every so many characters. Lists of
+   *  ten thousand nodes are answered ten times a second, short answers 500 times. */
+  backendTokensPerSecond: 500,
+  backendTokenBytes: 4 * KiB,
+  /** Names and event types for which a scope remembers whether they are in it; then it starts anew. */
+  scopeAnswers: 4096,
+  /** Node names that main sends the aggregator before its event loop gets its turn. */
+  nodeNamesAtOnce: 2048,
   /** Young generation of a worker's heap, in MiB. What the data plane allocates dies at once, so a small one costs
    *  nothing, stays in the cache, and saves up to 48 MiB of memory per thread. */
   workerYoungGenerationMiB: 2,

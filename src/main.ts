@@ -9,8 +9,11 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { matchesPattern } from './access/pattern.js';
+import { Backends } from './backends/backends.js';
+import { createBackendActions } from './backends/core-actions.js';
 import { CommandCenter, type KeptCommands, readKeptCommands } from './commands/center.js';
 import type { Config } from './config/config.js';
+import { originsOf } from './config/values.js';
 import { Control } from './control.js';
 import { Doorkeeper } from './enrolment/doorkeeper.js';
 import { EXIT, FatalError } from './errors.js';
@@ -67,6 +70,7 @@ export class Core {
   readonly #aggregator: AggregatorThread;
   readonly #shards: ShardSupervisor;
   readonly #gate: Gate;
+  readonly #backends: Backends;
   readonly #rest: RestServer;
   readonly #certificates: Certificates | undefined;
   readonly #clock: NodeJS.Timeout;
@@ -125,6 +129,7 @@ export class Core {
       onDisk: (full) => this.#onDisk(full),
       onTlsFailed: () =>
         logger.error('the WebSocket port cannot use the new certificate and keeps the one it has'),
+      onConsumer: (message) => this.#backends.receive(message),
       onDeath: (error) => this.#onAggregatorDeath(error),
     });
     this.#shards = new ShardSupervisor(
@@ -172,6 +177,19 @@ export class Core {
     });
     control.onRevoked = (name) => registrar.dismiss(name, 'enrolment revoked');
     this.#gate = new Gate(config, mode, sessions, this.#shards, logger);
+    const removeNode = (id: bigint) => this.#remove(id, registry, registrar);
+    this.#backends = new Backends(
+      {
+        actions: createBackendActions(registry, this.#commands, {
+          remove: removeNode,
+          audit: control.audit,
+        }),
+        access: control.access,
+        allowedOrigins: originsOf(config.auth.allowed_origins),
+        logger,
+      },
+      (message) => this.#aggregator.tell(message),
+    );
     const metrics = new Metrics({
       version,
       mode,
@@ -197,13 +215,14 @@ export class Core {
       administration: control,
       core: {
         view,
-        removal: { remove: (id) => this.#remove(id, registry, registrar) },
+        removal: { remove: removeNode },
         commands: this.#commands,
         metrics: createRestMetrics(metrics.registry),
         ...(config.server.debug ? { debug: this.#faults() } : {}),
       },
       logger,
       ...(config.tls.backend && certificates !== undefined ? { tls: certificates.material } : {}),
+      raw: (socket, first) => this.#backends.accept(socket, first),
     });
     certificates?.onChange((material) => {
       this.#shards.renewTls(material);
@@ -256,6 +275,7 @@ export class Core {
     await this.#shards.start(this.#shardCount());
     await this.#control.serve(this.#rest);
     const backendPort = await this.#rest.listen();
+    this.#backends.restPort = backendPort;
     const ports: Ports = {
       node_port: await this.#gate.listen(),
       backend_port: backendPort,
@@ -379,7 +399,7 @@ export class Core {
     clearInterval(this.#clock);
     clearInterval(this.#commandClock);
     this.#certificates?.close();
-    await Promise.all([this.#shards.close(), this.#rest.close()]);
+    await Promise.all([this.#shards.close(), this.#backends.close(), this.#rest.close()]);
     this.#commands.close();
     await this.#saver.close();
     await this.#control.close(deadlineMs);
@@ -394,7 +414,7 @@ export class Core {
     this.#certificates?.close();
     clearInterval(this.#commandClock);
     this.#commands.close();
-    await Promise.all([this.#shards.close(), this.#rest.close()]);
+    await Promise.all([this.#shards.close(), this.#backends.close(), this.#rest.close()]);
     await this.#aggregator.finish(Date.now());
     await this.#saver.close();
   }

@@ -266,11 +266,11 @@ test('a node is removed: at once when it is gone, after its connection has close
   await run.told('accept', open);
   const removals = [run.registrar.remove(1n), run.registrar.remove(1n)];
   const close = await run.told('close', open);
-  assert.equal(close.type === 'close' && close.reason, 'removed');
+  assert.equal(close.type === 'close' && close.reason, 'removed from the registry');
   assert.notEqual(run.registry.byId(1n), undefined, 'while its last frames are read');
   const successor = run.connect();
   run.register(successor, 1n, 'bee');
-  run.closed(open, 'removed');
+  run.closed(open, 'removed from the registry');
   assert.deepEqual(await Promise.all(removals), [true, true]);
   await run.told('accept', successor);
   assert.equal(run.registry.byId(1n)?.registrations, 1, 'a new record');

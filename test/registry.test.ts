@@ -126,6 +126,21 @@ test('a disconnected record gives way to another name under its id, and nothing 
   assert.equal(accepted(registry.register(request(5n, 'a', 3))).takesOver, false, 'the name a starts anew');
 });
 
+test('a node that is not connected can be removed, and nothing of it is left; one that is cannot', () => {
+  const registry = new NodeRegistry();
+  accepted(registry.register(request(1n, 'a', 1)));
+  accepted(registry.register(request(2n, 'b', 2)));
+  pot(registry, 1, 'p');
+  assert.equal(registry.remove(1n), false);
+  end(registry, 1);
+  assert.equal(registry.remove(1n), true);
+  registry.assertInvariants();
+  assert.equal(registry.byId(1n), undefined);
+  assert.equal(registry.remove(1n), false);
+  assert.deepEqual([registry.counts().known, registry.counts().connected], [1, 1]);
+  assert.equal(accepted(registry.register(request(3n, 'a', 3))).takesOver, false);
+});
+
 test('a connection may repeat its registration, and never becomes another node', () => {
   const registry = new NodeRegistry();
   const { record } = accepted(registry.register(request(1n, 'a', 1)));

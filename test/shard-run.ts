@@ -145,7 +145,7 @@ export class TestShard {
       const lines = linesOf(Buffer.from(consumer.data.slice(offset, offset + runLength)));
       assert.equal(lines.length, count, 'lines in a run');
       for (const line of lines) {
-        if (kind === RUN.records) this.#records.push(line.toString('utf8'));
+        if (kind !== RUN.deadLetter) this.#records.push(line.toString('utf8'));
         else this.#letters.push(JSON.parse(line.toString('utf8')) as DeadLetter);
       }
       consumer.take();

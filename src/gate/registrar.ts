@@ -160,7 +160,7 @@ export class Registrar {
       waiting.push(resolve);
       this.#removing.set(session, waiting);
     });
-    this.#closeSession(session, 'removed');
+    this.#closeSession(session, 'removed from the registry');
     await removed;
     return true;
   }

@@ -27,6 +27,8 @@ export const RUN = {
   records: 1,
   /** One line for the dead-letter log. */
   deadLetter: 2,
+  /** One record that does not name its node; the descriptor does. */
+  nodeRecord: 3,
 } as const;
 
 /** What two threads share; may be posted. */
@@ -46,8 +48,10 @@ const PRODUCER_WAITS = 48;
 const STOPPED = 49;
 const CONTROL_WORDS = 64;
 
-/** Words of a descriptor: kind, offset, length, count, release, time in ms (two words), unused. */
+/** Words of a descriptor: kind, offset, length, count, release, unused, time in ms (two words). In a `nodeRecord` the
+ *  words of count and the unused one hold the node's id, its lower half first. */
 const WORDS = 8;
+const NODE_HIGH = 5;
 
 export function createRingMemory(dataBytes: number): RingMemory {
   if (dataBytes < 4096 || (dataBytes & (dataBytes - 1)) !== 0)
@@ -155,6 +159,12 @@ export class RingProducer extends RingEnd {
       this.#wake();
   }
 
+  /** Publishes one record of the node with this id, as {@link publish} does. */
+  publishNodeRecord(length: number, nodeLow: number, nodeHigh: number, timeMs: number): void {
+    this.words[(this.#head & (LIMITS.ringDescriptors - 1)) * WORDS + NODE_HIGH] = nodeHigh;
+    this.publish(RUN.nodeRecord, length, nodeLow, timeMs);
+  }
+
   /** After a reserve() in vain: blocks until the consumer has released something since, or `timeoutMs` is over.
    *  False: the ring was stopped. */
   wait(timeoutMs: number): boolean {
@@ -203,6 +213,12 @@ export class RingConsumer extends RingEnd {
     return true;
   }
 
+  /** Of the `nodeRecord` that peek() showed: the id of its node. */
+  get nodeId(): bigint {
+    const high = this.words[(this.#cursor & (LIMITS.ringDescriptors - 1)) * WORDS + NODE_HIGH]!;
+    return (BigInt(high >>> 0) << 32n) | BigInt(this.count >>> 0);
+  }
+
   /** Takes the run that peek() showed. Its bytes stay valid until release(). */
   take(): void {
     const slot = (this.#cursor & (LIMITS.ringDescriptors - 1)) * WORDS;
@@ -214,6 +230,15 @@ export class RingConsumer extends RingEnd {
   untake(): void {
     this.#cursor = this.#tail;
     this.#cursorRelease = 0;
+  }
+
+  /** Descriptors published so far, modulo 2^32, and those taken: places in the ring's order. */
+  get published(): number {
+    return Atomics.load(this.control, HEAD);
+  }
+
+  get taken(): number {
+    return this.#cursor;
   }
 
   /** Gives the room of all runs taken back to the producer. */

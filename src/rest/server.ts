@@ -12,6 +12,7 @@ import Fastify, { type FastifyServerOptions } from 'fastify';
 import type { Logger } from 'pino';
 import type { Gatekeeper } from '../access/access.js';
 import type { AuditTrail } from '../access/audit.js';
+import { SharedPort } from '../backends/port.js';
 import type { CommandService } from '../commands/service.js';
 import type { Config } from '../config/config.js';
 import { backendHost } from '../config/rules.js';
@@ -73,6 +74,8 @@ export interface RestServerOptions {
     readonly rest: Config['rest'];
   };
   readonly administration: Administration;
+  /** Takes connections that speak JSON instead of HTTP; `first` was read already. Without it there is only HTTP. */
+  readonly raw?: (socket: Socket, first: Buffer) => void;
   /** Absent where Core does not run: then only administration is there, for the control socket. */
   readonly core?: RunningCore;
   readonly logger: Logger;
@@ -104,6 +107,8 @@ export function createRestServer(options: RestServerOptions): RestServer {
   const localConnections = new WeakSet<object>();
   const isLocal = (connection: object) => localConnections.has(connection);
   const app = createApp(logger, tls);
+  // The event by which an HTTPS server learns of a connection that has been decrypted.
+  const connected = tls === undefined ? 'connection' : 'secureConnection';
   app.decorateRequest('principal');
   const routes = watchAccess(app);
   const authenticate = createAuthenticator({ ...administration, isLocal });
@@ -125,6 +130,10 @@ export function createRestServer(options: RestServerOptions): RestServer {
   addAdministration(app, administration);
   if (core !== undefined) addRoutes(app, table, core, options);
   addMethodGuards(app, table);
+  const shared =
+    options.raw === undefined
+      ? undefined
+      : new SharedPort(app.server, connected, options.raw, REST_LIMITS.headersTimeoutMs);
 
   async function listen(): Promise<number> {
     if (state !== 'new') throw new Error('a REST server listens once');
@@ -147,6 +156,7 @@ export function createRestServer(options: RestServerOptions): RestServer {
   function close(): Promise<void> {
     if (closed === null) {
       state = 'closing';
+      shared?.close();
       const cut = setTimeout(() => app.server.closeAllConnections(), REST_LIMITS.closeGraceMs);
       closed = app.close().finally(() => clearTimeout(cut));
     }
@@ -160,8 +170,9 @@ export function createRestServer(options: RestServerOptions): RestServer {
 
   function serveLocal(connection: Socket): void {
     localConnections.add(connection);
-    // The event by which an HTTPS server learns of a connection that has been decrypted: this one never was encrypted.
-    app.server.emit(tls === undefined ? 'connection' : 'secureConnection', connection);
+    // HTTP whatever its first byte is, and never encrypted.
+    if (shared !== undefined) shared.http(connection);
+    else app.server.emit(connected, connection);
   }
 
   return { listen, renewTls, serveLocal, routes, ready: async () => void (await app.ready()), close };

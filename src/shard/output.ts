@@ -79,6 +79,18 @@ export class ShardOutput {
 
   /** Passes on the frame in bytes[start, end) as it is, on one line: newlines between its tokens are left out. */
   frame(bytes: Uint8Array, start: number, end: number): void {
+    this.publishRun(this.#writeFrame(bytes, start, end), 1);
+  }
+
+  /** The same for a frame that does not name its node, which is the one with this id. */
+  frameOf(nodeLow: number, nodeHigh: number, bytes: Uint8Array, start: number, end: number): void {
+    const length = this.#writeFrame(bytes, start, end);
+    this.ring.publishNodeRecord(length, nodeLow, nodeHigh, this.nowMs);
+    this.#counters[SHARD.records]!++;
+  }
+
+  /** Its length with the newline. */
+  #writeFrame(bytes: Uint8Array, start: number, end: number): number {
     this.reserve(end - start + 1);
     const { data, offset } = this.ring;
     let length = 0;
@@ -93,7 +105,7 @@ export class ShardOutput {
       length = end - start;
     }
     data[offset + length++] = NEWLINE;
-    this.publishRun(length, 1);
+    return length;
   }
 
   deadLetter(refused: RefusedFrame): void {

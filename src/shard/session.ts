@@ -82,6 +82,9 @@ export class Session implements FrameSink {
   /** While main decides: what stood behind the registration on its line. */
   #restOfLine: Buffer | undefined;
   #digits: Uint8Array = new Uint8Array(0);
+  /** The node's id in two halves, as int32. */
+  #idLow = 0;
+  #idHigh = 0;
   readonly #context: ShardContext;
   readonly #framer: Framer;
   readonly #row: number;
@@ -191,6 +194,9 @@ export class Session implements FrameSink {
     this.#state = 'registered';
     this.status = 'Connected';
     this.#digits = Buffer.from(registration.nodeId, 'latin1');
+    const id = BigInt(registration.nodeId);
+    this.#idLow = Number(BigInt.asIntN(32, id));
+    this.#idHigh = Number(BigInt.asIntN(32, id >> 32n));
     for (const [potId, potType] of potTypes) this.#potTypes.set(potId, potType);
     counters[SHARD.registrations]!++;
     this.#write(registrationAck(registration.nodeId, true, message, totpKey));
@@ -354,11 +360,7 @@ export class Session implements FrameSink {
       case KIND.potStatusUpdate:
         return this.#potStatusUpdate();
       case KIND.nodeEvent:
-        counters[SHARD.node_events]!++;
-        // {"Error":{...}} does not tell: that is how the family that knows only bare strings writes what has fields.
-        if (reader.bareString) this.#speaks(DIALECT.bareUnits);
-        else if (reader.type(FIELD.type) !== VALUE.absent) this.#speaks(DIALECT.objectUnits);
-        return this.#pass();
+        return this.#nodeEvent();
       case KIND.nodeDrop:
         counters[SHARD.node_drops]!++;
         this.#speaks(reader.bareString ? DIALECT.bareUnits : DIALECT.objectUnits);
@@ -400,6 +402,17 @@ export class Session implements FrameSink {
       return this.#event(`${oneLine(withPotType(reader, this.#potType()))}\n`);
     this.#pass();
     this.#countEvent();
+  }
+
+  /** It does not say which node it is of; who filters the stream by node has to know. */
+  #nodeEvent(): void {
+    const { output, reader, counters, table } = this.#context;
+    counters[SHARD.node_events]!++;
+    // {"Error":{...}} does not tell: that is how the family that knows only bare strings writes what has fields.
+    if (reader.bareString) this.#speaks(DIALECT.bareUnits);
+    else if (reader.type(FIELD.type) !== VALUE.absent) this.#speaks(DIALECT.objectUnits);
+    output.frameOf(this.#idLow, this.#idHigh, reader.bytes, reader.frameStart, reader.frameEnd);
+    table[this.#row + SESSION.records]!++;
   }
 
   #nodeStatusUpdate(): void {

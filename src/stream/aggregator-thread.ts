@@ -6,12 +6,14 @@ import { LIMITS } from '../limits.js';
 import type { RecoveredLog } from '../log/recovery.js';
 import type { RingMemory } from '../memory/ring.js';
 import type { Mode } from '../native/addon.js';
+import type { ConsumersToMain, MainToConsumers } from './consumer-messages.js';
 import type { AggregatorStart, AggregatorToMain, MainToAggregator } from './messages.js';
 
 export interface AggregatorHooks {
   onDisk(full: boolean): void;
   /** The WebSocket port cannot use the new certificate. */
   onTlsFailed(): void;
+  onConsumer(message: ConsumersToMain): void;
   /** The thread ended and was not asked to. */
   onDeath(error: FatalError): void;
 }
@@ -58,6 +60,8 @@ export class AggregatorThread {
           case 'finished':
             this.#finished?.(message.runsLeft);
             break;
+          default:
+            this.#hooks.onConsumer(message);
         }
       });
       this.#worker.on('error', (error) => {
@@ -85,6 +89,10 @@ export class AggregatorThread {
   /** There is a new certificate in the files of [tls]. */
   renewTls(): void {
     this.#post({ type: 'tls' });
+  }
+
+  tell(message: MainToConsumers): void {
+    this.#post(message);
   }
 
   /** Writes everything that is in the rings and says goodbye to consumers. Resolves with the runs that were left

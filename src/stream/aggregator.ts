@@ -35,6 +35,8 @@ class Aggregator {
   #diskFullSinceMs = 0;
   #finishBy: number | undefined;
   #renewingTls: NodeJS.Timeout | undefined;
+  /** Rings that consumers wait for, each with the place up to which it has to be read. */
+  #catchingUp: { readonly ring: RingConsumer; readonly published: number }[] = [];
   #ended = false;
   readonly #clock: NodeJS.Timeout;
 
@@ -63,6 +65,7 @@ class Aggregator {
       counters,
       addon,
       config.tls.proxy && config.tls.cert_file !== '' ? config.tls : undefined,
+      { post, catchUp: () => this.#startCatchingUp() },
     );
     counters[AGGREGATOR.next_seq] = this.#segments.nextSeq;
     counters[AGGREGATOR.segments] = this.#segments.segmentCount;
@@ -102,6 +105,8 @@ class Aggregator {
         break;
       case 'die':
         throw new Error('fault injected');
+      default:
+        if (!this.#ended) this.#consumers.receive(message);
     }
   }
 
@@ -146,9 +151,20 @@ class Aggregator {
     }
     this.#counters[AGGREGATOR.next_seq] = this.#segments.nextSeq;
     this.#counters[AGGREGATOR.segments] = this.#segments.segmentCount;
+    if (this.#catchingUp.length > 0) this.#catchUp();
     if (budgetBytes <= 0 || !this.#slots.every((rings) => rings.every((ring) => ring.sleep())))
       return this.#schedule();
     if (this.#finishBy !== undefined) this.#finish(0);
+  }
+
+  #startCatchingUp(): void {
+    this.#catchingUp = this.#slots.flat().map((ring) => ({ ring, published: ring.published }));
+    this.#catchUp();
+  }
+
+  #catchUp(): void {
+    this.#catchingUp = this.#catchingUp.filter(({ ring, published }) => ((ring.taken - published) | 0) < 0);
+    if (this.#catchingUp.length === 0) this.#consumers.caughtUp();
   }
 
   #schedule(): void {
@@ -162,7 +178,8 @@ class Aggregator {
     if (!ring.peek()) return 0;
     const { kind, offset, timeMs } = ring;
     let lengthBytes = ring.runLength;
-    let records = ring.count;
+    let records = kind === RUN.nodeRecord ? 1 : ring.count;
+    const owner = kind === RUN.nodeRecord ? ring.nodeId : undefined;
     ring.take();
     if (kind === RUN.records) {
       while (
@@ -178,7 +195,7 @@ class Aggregator {
     }
     const lines = ring.data.subarray(offset, offset + lengthBytes);
     try {
-      if (kind === RUN.records) {
+      if (kind !== RUN.deadLetter) {
         this.#segments.append(lines, records, timeMs);
       } else {
         this.#deadLetters.append(lines);
@@ -189,11 +206,11 @@ class Aggregator {
       return -1;
     }
     if (this.#diskFullSinceMs > 0) this.#diskHasRoom();
-    if (kind === RUN.records) {
+    if (kind !== RUN.deadLetter) {
       this.#counters[AGGREGATOR.records]! += records;
       this.#counters[AGGREGATOR.bytes_logged]! += lengthBytes;
       this.#counters[AGGREGATOR.batches]!++;
-      if (this.#consumers.count > 0) this.#consumers.publish(lines, records);
+      if (this.#consumers.wanted) this.#consumers.publish(lines, records, owner);
     } else {
       this.#counters[AGGREGATOR.dead_letters]!++;
       this.#counters[AGGREGATOR.dead_letter_bytes]! += lengthBytes;
@@ -255,8 +272,8 @@ class Aggregator {
   }
 }
 
-function post(message: AggregatorToMain): void {
-  parentPort!.postMessage(message);
+function post(message: AggregatorToMain, transfer: ArrayBuffer[] = []): void {
+  parentPort!.postMessage(message, transfer);
 }
 
 let aggregator: Aggregator | undefined;

@@ -4,6 +4,7 @@ import type { Config } from '../config/config.js';
 import type { RecoveredLog } from '../log/recovery.js';
 import type { RingMemory } from '../memory/ring.js';
 import type { Mode } from '../native/addon.js';
+import type { ConsumersToMain, MainToConsumers } from './consumer-messages.js';
 
 /** `workerData` of the aggregator. */
 export interface AggregatorStart {
@@ -19,6 +20,7 @@ export type MainToAggregator =
   | { readonly type: 'tls' }
   /** No more records will be put in any ring: write what is there, tell the consumers, end by the deadline. */
   | { readonly type: 'finish'; readonly deadlineMs: number }
+  | MainToConsumers
   /** Fault injection, only with server.debug. */
   | { readonly type: 'die' };
 
@@ -29,5 +31,6 @@ export type AggregatorToMain =
   | { readonly type: 'disk'; readonly full: boolean }
   /** The WebSocket port goes on with the certificate it had. */
   | { readonly type: 'tls-failed' }
+  | ConsumersToMain
   /** Everything is written, or the deadline passed with `runsLeft` runs in the rings. */
   | { readonly type: 'finished'; readonly runsLeft: number };
