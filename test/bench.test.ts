@@ -577,7 +577,7 @@ describe('the bench command line', () => {
   it('knows its defaults', () => {
     const request = readArguments([]);
     assert.ok(request);
-    assert.deepEqual(request.scenarios, ['ingest', 'latency', 'connections', 'scan']);
+    assert.deepEqual(request.scenarios, ['ingest', 'latency', 'connections', 'commands', 'scan']);
     assert.equal(request.settings.eventBytes, 302);
     assert.equal(request.settings.external, undefined);
     assert.equal(readArguments(['--help']), undefined);

@@ -4,7 +4,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { CommandQuery as Query } from '../../commands/center.js';
+import type { CommandQuery as Query } from '../../commands/request.js';
 import type { CommandService } from '../../commands/service.js';
 import { LIMITS } from '../../limits.js';
 import { parseNodeId } from '../../protocol/node-id.js';
