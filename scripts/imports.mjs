@@ -6,8 +6,9 @@ import { fileURLToPath } from 'node:url';
 
 const src = fileURLToPath(new URL('../src', import.meta.url));
 
-const BASE = ['errors', 'folders', 'limits'];
+const BASE = ['addresses', 'errors', 'folders', 'limits'];
 const MAY_IMPORT = {
+  addresses: [],
   errors: [],
   limits: [],
   folders: [],

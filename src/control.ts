@@ -8,6 +8,7 @@ import type { Logger } from 'pino';
 import { Access } from './access/access.js';
 import { AuditLog } from './access/audit-log.js';
 import { AuditReader } from './access/audit-reader.js';
+import { COMMAND_SOCKET } from './access/control-path.js';
 import { STRANGER } from './access/principals.js';
 import { checkListeners } from './access/start-rule.js';
 import type { Config } from './config/config.js';
@@ -95,12 +96,13 @@ export class Control implements Administration {
       this.#logger.warn('auth.allow_anonymous: whoever reaches the ports may read, stream and command');
   }
 
-  /** Opens the control socket in front of this server. */
-  async serve(rest: RestServer): Promise<void> {
+  /** Opens the control socket in front of this server, where `name` does not say otherwise under its usual name. */
+  async serve(rest: RestServer, name?: string): Promise<void> {
     this.#socket = await openControlSocket(
       this.#config.storage.dir,
       (connection) => rest.serveLocal(connection),
       this.#logger,
+      name,
     );
   }
 
@@ -168,7 +170,7 @@ function openAudit(dataDir: string, logger: Logger): AuditLog {
   }
 }
 
-/** Administration without a data plane: only its REST, only on the control socket. The data directory is held. */
+/** Administration without a data plane: only its REST, only for this process. The data directory is held. */
 export class Administrator {
   readonly #control: Control;
   readonly #rest: RestServer;
@@ -178,7 +180,7 @@ export class Administrator {
     const rest = createRestServer({ config, administration: control, logger });
     const administrator = new Administrator(control, rest);
     await rest.ready();
-    await control.serve(rest);
+    await control.serve(rest, COMMAND_SOCKET);
     if (control.isServed) return administrator;
     await administrator.close();
     throw new FatalError(EXIT.unavailable, `no socket can be made in ${config.storage.dir} (storage.dir)`);

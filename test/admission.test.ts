@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { addressKey } from '../src/gate/address-key.js';
+import { addressKey } from '../src/addresses.js';
 import { Admission, type Arrival } from '../src/gate/admission.js';
 import { FairQueue } from '../src/gate/fair-queue.js';
 import type { OpenSession } from '../src/gate/sessions.js';

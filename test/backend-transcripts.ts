@@ -21,7 +21,7 @@ export const REGISTRATION =
   '{"version":2,"message":{"BackendRegistration":{"backend_name":"Honeybee CLI Client","backend_type":"Cli"}}}';
 export const REGISTERED = ok('Registration successful', '{"backend_id":BACKEND_ID}');
 export const GET_NODES = command('"GetNodes"');
-export const NODES_ANSWER = ok('Retrieved 2 nodes', `{"nodes":[${LARGEST},${ODD}]}`);
+export const NODES_ANSWER = ok('Retrieved 2 nodes', `{"nodes":[${ODD},${LARGEST}]}`);
 
 export interface Exchange {
   readonly say: string;
@@ -62,7 +62,7 @@ export const CONVERSATION: readonly Exchange[] = [
   { say: command(`{"GetNode":{"node_id":${ODD - 1n}}}`), answer: no(`Node ${ODD - 1n} not found`) },
   {
     say: command('{"GetNodesByStatus":{"status":"Connected"}}'),
-    answer: ok('Retrieved 2 nodes with status Connected', `{"nodes":[${LARGEST},${ODD}]}`),
+    answer: ok('Retrieved 2 nodes with status Connected', `{"nodes":[${ODD},${LARGEST}]}`),
   },
   {
     say: command('{"GetNodesByStatus":{"status":"Failed"}}'),

@@ -119,11 +119,8 @@ test('places without a token are few, also for both transports together, and com
   for (const raw of raws) raw.send('{');
   await poll('all places are taken', () =>
     TalkClient.connect(stage.proxyPort).then(
-      async (client) => {
-        client.socket.terminate();
-        await client.gone();
-        return undefined;
-      },
+      // It stays: on a slow machine the first ones have had their time by now.
+      (client) => void sockets.push(client),
       (error: Error) => (error.message.startsWith('503') ? true : undefined),
     ),
   );
@@ -133,7 +130,7 @@ test('places without a token are few, also for both transports together, and com
   await turnedAway.gone();
   // With a token there is room, and whoever shows one makes room.
   await TalkClient.connect(stage.proxyPort, bearer('read-token'));
-  await sockets[0]!.ask(authenticate('read-token'));
+  await sockets.at(-1)!.ask(authenticate('read-token'));
   raws[0]!.socket.destroy();
   await poll('two places', () => TalkClient.connect(stage.proxyPort).catch(() => undefined));
   await poll('two places', () => TalkClient.connect(stage.proxyPort).catch(() => undefined));

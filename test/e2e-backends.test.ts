@@ -28,7 +28,7 @@ test('backends on both ports see nodes with every digit of their ids, and remove
   const talker = await TalkClient.connect(proxy_port);
   for (const backend of [raw, talker]) {
     assert.equal(withoutId(await backend.ask(REGISTRATION)), REGISTERED);
-    assert.ok((await backend.ask(GET_NODES)).includes(`"data":{"nodes":[${LARGEST},${ODD}]}`));
+    assert.ok((await backend.ask(GET_NODES)).includes(`"data":{"nodes":[${ODD},${LARGEST}]}`));
     assert.ok((await backend.ask(command('"GetActiveConnections"'))).includes('"count":2'));
   }
   await raw.ask(SUBSCRIBE);
@@ -90,7 +90,7 @@ test('a command of a backend reaches its node, and can be followed over REST', a
   assert.match(answer, /"Success"/);
   assert.match(await node.answer('NodeCommand'), /"command":\{"Restart":\{\}\}/);
   const { commands } = (await get(core.ports.backend_port, '/api/v1/commands')).json;
-  assert.deepEqual([commands.length, commands[0].node_name], [1, 'n']);
+  assert.deepEqual([commands.length, commands[0].node.node_name], [1, 'n']);
   const refused = await talker.ask(command('{"NodeCommand":{"node_id":1,"command":{"InstallPot":{}}}}'));
   assert.match(refused, /"Failure":"Failed to send command to node 1: INVALID_COMMAND: /);
   assert.match(await talker.ask(command('{"BroadcastCommand":{"command":"UpdateConfig"}}')), /"Success"/);

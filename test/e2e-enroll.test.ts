@@ -1,24 +1,17 @@
 /** `honeybee-core enroll` against a Core that runs and against a data directory that none holds. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { cli } from './cli-run.js';
 import { CLI_FILE, CoreProcess, cleanEnvironment, temporaryFolder } from './core-process.js';
 import { get } from './rest-client.js';
 
-/** Until enrolment is part of the build there is nothing to ask. */
-const skip = existsSync(new URL('../src/rest/routes/enrolments.js', import.meta.url))
-  ? false
-  : 'enrolment is not part of this build';
-
 const NAME = 'eu-west "1" ż/?#';
 
 for (const running of [true, false]) {
-  test(`nodes are enrolled, listed, rotated and revoked ${running ? 'in a Core that runs' : 'where none runs'}`, {
-    skip,
-  }, async (t) => {
+  test(`nodes are enrolled, listed, rotated and revoked ${running ? 'in a Core that runs' : 'where none runs'}`, async (t) => {
     const folder = temporaryFolder(t);
     const core = running ? await CoreProcess.start(t, { folder }) : undefined;
     const dataDir = join(folder, 'data');
@@ -60,7 +53,7 @@ for (const running of [true, false]) {
   });
 }
 
-test('on a terminal there is a code to scan, where it is wide enough', { skip }, async (t) => {
+test('on a terminal there is a code to scan, where it is wide enough', async (t) => {
   if (spawnSync('script', ['--version']).status !== 0)
     return t.skip('script(1) is not here to make a terminal');
   const folder = temporaryFolder(t);

@@ -207,9 +207,10 @@ test('REST: enrol, list, rotate, revoke, forget; secrets are shown once', async 
   const late = await tryRegister(node_port, { id: 10n, name: 'latecomer', code: '000000' }, '127.0.0.5');
   assert.equal(late.ack.accepted, false);
 
-  const audited = core.lines.all
-    .filter(({ msg }) => msg === 'audit')
-    .map(({ action, outcome }) => `${action} ${outcome}`);
+  const { entries } = (await ask(port, 'GET', '/api/v1/audit?limit=1000')).json;
+  const audited = (entries as { action: string; outcome: string }[]).map(
+    ({ action, outcome }) => `${action} ${outcome}`,
+  );
   assert.equal(audited.filter((one) => one === 'enrolment.create done').length, 4);
   assert.ok(audited.includes('enrolment.create refused') && audited.includes('enrolment.revoke done'));
   assert.equal((await core.stop()).code, 0);

@@ -3,20 +3,15 @@
  * both, and commands through REST to their end.
  */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { CoreProcess } from './core-process.js';
 import { poll } from './deadline.js';
 import { folder, lines, NodeProcess } from './node-double.js';
 import { get } from './rest-client.js';
 import { StreamClient } from './stream-client.js';
-
-/** Parts of Core that these tests need, and that a build may be without. */
-const has = (part: string) => existsSync(fileURLToPath(new URL(`../src/${part}`, import.meta.url)));
-const without = (part: string) => (has(part) ? false : `this build has no ${part}`);
 
 const coreOf = (core: CoreProcess) => ['--core', `127.0.0.1:${core.ports.node_port}`];
 
@@ -38,9 +33,7 @@ test('it sends a file through a whole Core, as the same node each time', async (
   assert.equal((await core.stop()).code, 0);
 });
 
-test('it is enrolled once, and gets in with its key after restarts of both; without the key it does not', {
-  skip: without('enrolment'),
-}, async (t) => {
+test('it is enrolled once, and gets in with its key after restarts of both; without the key it does not', async (t) => {
   const settings = { 'auth.totp': 'optional' };
   let core = await CoreProcess.start(t, { settings });
   const path = folder(t);
@@ -88,7 +81,7 @@ function send(port: number, path: string, body: unknown): Promise<{ status: numb
   });
 }
 
-test('commands through REST come to their end', { skip: without('commands') }, async (t) => {
+test('commands through REST come to their end', async (t) => {
   const core = await CoreProcess.start(t, { settings: { 'auth.totp': 'off' } });
   const { backend_port } = core.ports;
   const node = new NodeProcess([...coreOf(core), '--no-listen', '--id', '77', '--pot-id', 'p']);

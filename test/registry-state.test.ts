@@ -93,7 +93,7 @@ class Life {
 
 function shown(record: NodeRecord | undefined): unknown {
   if (record === undefined) return undefined;
-  const { ageLink, nameLink, potTable, session, shard, pots, ...rest } = record as NodeRecord &
+  const { ageLink, nameLink, potTable, session, shard, changed, pots, ...rest } = record as NodeRecord &
     Record<string, unknown>;
   return { ...rest, pots: [...pots.values()].sort((a, b) => (a.potId < b.potId ? -1 : 1)) };
 }

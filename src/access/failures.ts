@@ -4,8 +4,9 @@
  * Main thread. Nobody can guess a token; this keeps guessing from costing anything, and makes it be seen. Bounded: the
  * address that was heard of longest ago is forgotten first.
  */
+
+import { addressKey } from '../addresses.js';
 import { LIMITS } from '../limits.js';
-import { addressKey } from './address.js';
 
 const WINDOW_MS = 60_000;
 

@@ -33,12 +33,18 @@ export function reasonOf({ status, text }: Answer): string {
   interface Problem {
     readonly detail?: unknown;
     readonly title?: unknown;
-    readonly error?: { readonly message?: unknown };
+    readonly errors?: readonly { readonly field?: unknown; readonly reason?: unknown }[];
   }
   let found: unknown;
+  let fields: string[] = [];
   try {
     const problem = Object(JSON.parse(text)) as Problem;
-    found = problem.detail ?? problem.error?.message ?? problem.title;
+    found = problem.detail ?? problem.title;
+    if (Array.isArray(problem.errors))
+      fields = problem.errors.map(({ field, reason }) => `${String(field)} ${String(reason)}`);
   } catch {}
-  return typeof found === 'string' ? `${printable(found)} (${status})` : `status ${status}`;
+  if (typeof found !== 'string') return `status ${status}`;
+  // The reason of a field may be the whole of the text.
+  const more = fields.filter((field) => !field.endsWith(found as string));
+  return `${printable([found, ...more].join(': '))} (${status})`;
 }

@@ -7,7 +7,7 @@ import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { CONTROL_SOCKET, longestSocketPath } from '../access/control-path.js';
+import { COMMAND_SOCKET, CONTROL_SOCKET, longestSocketPath } from '../access/control-path.js';
 import type { Config } from '../config/config.js';
 import { loadConfig } from '../config/load.js';
 import { printable } from '../config/values.js';
@@ -26,6 +26,9 @@ const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
 /** A Core that starts holds its data directory before it opens the control socket: it may have a log to recover. */
 const STARTING_MS = 15_000;
 const RETRY_MS = 50;
+
+/** There is no socket any more, and nothing was asked. */
+class NobodyListens extends FatalError {}
 
 /** The configuration by which Core would find its data directory; nothing is written. */
 export function configFor({ config: file, flags }: ConfigArguments): Config {
@@ -51,11 +54,12 @@ export async function withControl<T>(
   const deadlineMs = performance.now() + STARTING_MS;
   for (;;) {
     const path = await reachControl(dir);
-    if (path !== undefined)
-      return work(async (method, url, body) => checked(await askOver(path, method, url, body)));
     try {
-      return await withoutCore(config, work);
+      if (path === undefined) return await withoutCore(config, work);
+      return await work(async (method, url, body) => checked(await askOver(path, method, url, body)));
     } catch (error) {
+      // A Core that listened a moment ago has ended.
+      if (error instanceof NobodyListens && performance.now() <= deadlineMs) continue;
       // Held by a Core that does not listen yet, not any more, or by another command like this one.
       if (!(error instanceof FatalError && error.exitCode === EXIT.locked)) throw error;
       if (performance.now() > deadlineMs)
@@ -77,7 +81,7 @@ async function withoutCore<T>({ storage, ...config }: Config, work: (ask: Ask) =
     const logger = createLogger({ level: 'warn', folder: '', forceColor: false, thread: 'main', fd: 2 });
     const administrator = await Administrator.start({ storage, ...config }, logger);
     try {
-      const path = socketPath(dir);
+      const path = socketPath(dir, COMMAND_SOCKET);
       if (path === undefined) throw new FatalError(EXIT.unavailable, `no socket can be made in ${dir}`);
       return await work(async (method, url, body) => checked(await askOver(path, method, url, body)));
     } finally {
@@ -100,14 +104,14 @@ function refuseOtherOwner(dir: string): void {
 }
 
 /** Undefined where there is none, or where this system cannot reach it. */
-function socketPath(dataDir: string): string | undefined {
-  const path = join(dataDir, CONTROL_SOCKET);
+function socketPath(dataDir: string, name = CONTROL_SOCKET): string | undefined {
+  const path = join(dataDir, name);
   if (Buffer.byteLength(path) <= longestSocketPath) return path;
   try {
     // Stays open until this process ends: its number is the path.
     const directory = openSync(dataDir, 'r');
     const short = `/proc/self/fd/${directory}`;
-    return existsSync(short) ? join(short, CONTROL_SOCKET) : undefined;
+    return existsSync(short) ? join(short, name) : undefined;
   } catch {
     return undefined;
   }
@@ -173,7 +177,13 @@ export async function askOver(
     outgoing.on('timeout', () => outgoing.destroy(new Error('no answer in time')));
     outgoing.on('error', reject);
     outgoing.end(text);
-  }).catch((error: Error) => {
-    throw new FatalError(EXIT.unavailable, `no answer from Core: ${error.message}`, { cause: error });
+  }).catch((error: NodeJS.ErrnoException) => {
+    const isConnect =
+      error.syscall === 'connect' && (error.code === 'ENOENT' || error.code === 'ECONNREFUSED');
+    throw new (isConnect ? NobodyListens : FatalError)(
+      EXIT.unavailable,
+      `no answer from Core: ${error.message}`,
+      { cause: error },
+    );
   });
 }

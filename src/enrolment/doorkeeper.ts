@@ -10,10 +10,10 @@
  * Owned by main. All refusals for want of a good code say the same to the node, cost the same, and say why in the log.
  */
 import type { Logger } from 'pino';
+import { addressKey, addressOf } from '../addresses.js';
 import type { Config } from '../config/config.js';
 import type { ErrorCode } from '../errors.js';
 import { StateBacklogFull } from '../state/store.js';
-import { addressOf, networkOf } from './address.js';
 import { BoundedLog } from './bounded-log.js';
 import { type Enrolments, isEnrollable } from './enrolments.js';
 import { EnrolmentError } from './errors.js';
@@ -114,7 +114,7 @@ export class Doorkeeper {
     const address = addressOf(applicant.remote);
     const nowMs = this.#clock.monotonic();
     if (this.#names.isLocked(name, nowMs)) return refused('the name is locked out');
-    if (this.#networks.isLocked(networkOf(address), nowMs)) return refused('the address is locked out');
+    if (this.#networks.isLocked(addressKey(address), nowMs)) return refused('the address is locked out');
     if (known === undefined && code !== null && this.#newcomersMayEnter) return this.#newcomer(name);
     return this.#prove(name, known, code, address);
   }
@@ -197,7 +197,7 @@ export class Doorkeeper {
 
   #failed(name: string, address: string, why: string): Refusal {
     const nowMs = this.#clock.monotonic();
-    const network = networkOf(address);
+    const network = addressKey(address);
     for (const [lockouts, key, what] of [
       [this.#names, name, 'name'],
       [this.#networks, network, 'address'],

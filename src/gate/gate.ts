@@ -8,6 +8,7 @@
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Logger } from 'pino';
+import { addressKey } from '../addresses.js';
 import type { Config } from '../config/config.js';
 import { EXIT, FatalError } from '../errors.js';
 import { LIMITS } from '../limits.js';
@@ -19,7 +20,6 @@ import {
   TURNED_AWAY_REASONS,
   type TurnedAwayReason,
 } from '../telemetry/admission-counts.js';
-import { addressKey } from './address-key.js';
 import { Admission, type Arrival } from './admission.js';
 import { Relay } from './relay.js';
 import type { OpenSession, Sessions } from './sessions.js';

@@ -169,8 +169,11 @@ export const CommandRow = Type.Object({
   }),
   error: Type.Unsafe<{ code: string; reason: string } | null>({
     type: ['object', 'null'],
-    properties: { code: { type: 'string' }, reason: { type: 'string' } },
-    description: 'COMMAND_FAILED, COMMAND_TIMEOUT or COMMAND_CANCELLED, and why',
+    properties: {
+      code: { type: 'string', description: 'COMMAND_FAILED, COMMAND_TIMEOUT or COMMAND_CANCELLED' },
+      reason: { type: 'string', description: 'in words' },
+    },
+    description: 'why it did not end well; null where it did, or goes on',
   }),
   history: Type.Array(Type.Object({ state: State, at: Moment, message: textOrNull('said with it') }), {
     description: 'the states it was in, oldest first',
@@ -181,7 +184,10 @@ export const CommandRow = Type.Object({
 export const COMMAND_ROW_SCHEMA: Record<string, unknown> = { ...CommandRow };
 
 const next = textOrNull('ask with ?after= this for the next page; null at the end');
-export const CommandList = Type.Object({ commands: Type.Array(CommandRow), next });
+export const CommandList = Type.Object({
+  commands: Type.Array(CommandRow, { description: 'the newest first' }),
+  next,
+});
 
 export const RolloutRow = Type.Object({
   id: Type.String({ description: 'sorts by the time it was made' }),
@@ -192,26 +198,34 @@ export const RolloutRow = Type.Object({
     description: 'stopped: after too many failures; what was sent by then goes on to its end',
   }),
   reason: textOrNull('why it was stopped or cancelled'),
-  filter: Type.Object({
-    node_type: textOrNull('type of the nodes'),
-    status: textOrNull('status of the nodes'),
-    name: textOrNull('pattern of node names'),
-    connected: Type.Unsafe<boolean | null>({
-      type: ['boolean', 'null'],
-      description: 'null: connected or not',
-    }),
-  }),
-  rolling: Type.Object({
-    max_in_flight: Type.Unsafe<number | null>({
-      type: ['integer', 'null'],
-      description: 'null: all at once',
-    }),
-    max_failures: Type.Unsafe<number | null>({ type: ['integer', 'null'], description: 'null: no limit' }),
-  }),
+  filter: Type.Object(
+    {
+      node_type: textOrNull('type of the nodes'),
+      status: textOrNull('status of the nodes'),
+      name: textOrNull('pattern of node names'),
+      connected: Type.Unsafe<boolean | null>({
+        type: ['boolean', 'null'],
+        description: 'null: connected or not',
+      }),
+    },
+    { description: 'which nodes it is for' },
+  ),
+  rolling: Type.Object(
+    {
+      max_in_flight: Type.Unsafe<number | null>({
+        type: ['integer', 'null'],
+        description: 'null: all at once',
+      }),
+      max_failures: Type.Unsafe<number | null>({ type: ['integer', 'null'], description: 'null: no limit' }),
+    },
+    { description: 'how it goes about it' },
+  ),
   nodes: Type.Integer({ description: 'how many nodes it is for: fixed when it was made' }),
   counts: Type.Unsafe<Record<CommandState, number>>({
     type: 'object',
-    properties: Object.fromEntries(COMMAND_STATES.map((state) => [state, { type: 'integer' }])),
+    properties: Object.fromEntries(
+      COMMAND_STATES.map((state) => [state, { type: 'integer', description: `${state} now` }]),
+    ),
     required: [...COMMAND_STATES],
     description: 'its commands by state',
   }),
@@ -219,7 +233,10 @@ export const RolloutRow = Type.Object({
   ended: MomentOrNull,
   by: By,
 });
-export const RolloutList = Type.Object({ rollouts: Type.Array(RolloutRow), next });
+export const RolloutList = Type.Object({
+  rollouts: Type.Array(RolloutRow, { description: 'the newest first' }),
+  next,
+});
 
 /** Query values are text: nothing is coerced. */
 const Limit = Type.Optional(

@@ -21,8 +21,9 @@ export async function openControlSocket(
   dataDir: string,
   accept: (socket: Socket) => void,
   logger: Logger,
+  name = CONTROL_SOCKET,
 ): Promise<ControlSocket | undefined> {
-  const path = join(dataDir, CONTROL_SOCKET);
+  const path = join(dataDir, name);
   let folder: string | undefined;
   let directory: number | undefined;
   try {
