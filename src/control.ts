@@ -30,6 +30,8 @@ export class Control implements Administration {
   readonly enrolmentDesk: EnrolmentDesk;
   /** A name was revoked, or its secret changed: whoever is connected under it is to go. */
   onRevoked: (name: string) => void = () => {};
+  /** The state does not reach the disk, or does again. */
+  onStateTrouble: (there: boolean) => void = () => {};
   readonly audit: AuditLog;
   readonly auditShelf: AuditReader;
   readonly #config: Config;
@@ -41,8 +43,9 @@ export class Control implements Administration {
     const audit = openAudit(config.storage.dir, logger);
     let state: StateStore | undefined;
     let access: Access | undefined;
+    let control: Control | undefined;
     try {
-      state = await openState(config.storage.dir, logger);
+      state = await openState(config.storage.dir, logger, (trouble) => control?.onStateTrouble(trouble));
       access = await Access.open(config, state, {
         onLocked(address) {
           logger.warn({ address }, 'too many wrong tokens: the address is not listened to for a minute');
@@ -56,7 +59,8 @@ export class Control implements Administration {
         dataDir: config.storage.dir,
       });
       if (damaged > 0) logger.warn({ damaged }, 'enrolments that cannot be read count as revoked');
-      return new Control(config, logger, { state, access, audit, enrolments });
+      control = new Control(config, logger, { state, access, audit, enrolments });
+      return control;
     } catch (error) {
       access?.close();
       await state?.close(Date.now());
@@ -120,11 +124,16 @@ export class Control implements Administration {
   }
 }
 
-function openState(dataDir: string, logger: Logger): Promise<StateStore> {
+function openState(
+  dataDir: string,
+  logger: Logger,
+  onTrouble: (there: boolean) => void,
+): Promise<StateStore> {
   return openStateStore(privateFolder(join(dataDir, 'state')), {
     onTrouble(trouble) {
       if (trouble === null) logger.info('the state reaches the disk again');
       else logger.error({ err: trouble }, 'the state does not reach the disk: changes wait');
+      onTrouble(trouble !== null);
     },
   });
 }

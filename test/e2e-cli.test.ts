@@ -129,15 +129,20 @@ test('another user’s data directory: 77, and how to go about it', async (t) =>
   const core = await CoreProcess.start(t, { folder: temporaryFolder(t) });
   chmodSync(core.folder, 0o755);
   chmodSync(core.dataDir, 0o755);
-  const other = spawnSync(process.execPath, [CLI_FILE, 'token', 'list', '--storage.dir', core.dataDir], {
-    uid: 65534,
-    gid: 65534,
-    cwd: '/',
-    env: cleanEnvironment(),
-    encoding: 'utf8',
-  });
-  assert.equal(other.status, 77, other.stderr);
-  assert.match(other.stderr, /control\.sock belongs to another user/);
+  const asNobody = (args: string[]) =>
+    spawnSync(process.execPath, args, {
+      uid: 65534,
+      gid: 65534,
+      cwd: '/',
+      env: cleanEnvironment(),
+      encoding: 'utf8',
+    });
+  const reads = asNobody(['-e', `require('node:fs').readFileSync(${JSON.stringify(CLI_FILE)})`]);
+  if (reads.status === 0) {
+    const other = asNobody([CLI_FILE, 'token', 'list', '--storage.dir', core.dataDir]);
+    assert.equal(other.status, 77, other.stderr);
+    assert.match(other.stderr, /control\.sock belongs to another user/);
+  } else t.diagnostic('nobody may read this checkout, so what another user is told was not tried');
   assert.equal((await core.stop()).code, 0);
 });
 
