@@ -162,8 +162,9 @@ test('a raw backend gets the stream only while it asks for it, byte for byte', a
 });
 
 test('a subscriber that does not read is cut off and told so; the others lack nothing', async (t) => {
+  // What was passed on is reported by another thread: twenty of the batches below may be under way.
   const stage = await BackendStage.start(t, {
-    settings: { 'stream.consumer_buffer_bytes': String(2 * 1024 * 1024) },
+    settings: { 'stream.consumer_buffer_bytes': String(8 * 1024 * 1024) },
   });
   const [stalled, reading] = await Promise.all([
     RawClient.connect(stage.rawPort),
