@@ -131,6 +131,15 @@ export class CommandedNode {
     };
   }
 
+  /** Leaves, and waits until Core knows that it has: its connection is closed before main has heard of it. */
+  async leave(core: CoreProcess): Promise<void> {
+    await this.client.end();
+    await poll(`${this.identity.name} has left`, async () => {
+      const { json } = await get(core.ports.backend_port, `/api/v1/nodes/${this.identity.id}`);
+      return json.connected === false ? true : undefined;
+    });
+  }
+
   /** The `number`-th command, counted from 0. */
   async command(number: number): Promise<string> {
     let last = -1;

@@ -189,7 +189,7 @@ test('a connection that spells unit values as bare strings gets them so; another
     '"GetInstalledPots"',
     '"Restart"',
   ]);
-  await at.client.end();
+  await at.leave(core);
   const next = await CommandedNode.register(core, node);
   await next.client.send(`${frame('NodeEvent', '{"type":"Started"}')}\n`);
   await give(core, ID, 'UpdateConfig');
@@ -198,7 +198,7 @@ test('a connection that spells unit values as bare strings gets them so; another
 
 test('a node that is away gets its commands when it is back, in order, under its new id', async () => {
   const first = await CommandedNode.register(core, node);
-  await first.client.end();
+  await first.leave(core);
   const ids = [];
   for (let pot = 0; pot < 20; pot++) ids.push(await give(core, ID, { GetPotStatus: `p${pot}` }));
   const gone = await give(core, ID, { GetPotStatus: 'gone' }, { ttl_seconds: 1 });
@@ -250,7 +250,7 @@ test('a queued command can be cancelled, and is not sent; one that was sent cann
   const refused = await remove(backend_port, `/api/v1/commands/${sent}`);
   assert.equal(refused.status, 409);
   assert.match(refused.text, /CONFLICT.*cannot be unsent/);
-  await first.client.end();
+  await first.leave(core);
   const queued = await give(core, ID, { StopPot: 'q' });
   const cancelled = await remove(backend_port, `/api/v1/commands/${queued}`);
   assert.equal(cancelled.status, 200);

@@ -66,7 +66,7 @@ test('all nodes that match are told at once, and counted to their ends', async (
 
 test('the filter chooses by name, type, status and connection, once and for all', async () => {
   const all = await nodes(4);
-  await all[3]!.client.end();
+  await all[3]!.leave(core);
   const chosen = async (filter: Json) => {
     const answer = await post(core.ports.backend_port, '/api/v1/commands', {
       command: 'UpdateConfig',
