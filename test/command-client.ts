@@ -131,9 +131,11 @@ export class CommandedNode {
     };
   }
 
-  /** Leaves, and waits until Core knows that it has: its connection is closed before main has heard of it. */
-  async leave(core: CoreProcess): Promise<void> {
-    await this.client.end();
+  /** Leaves, or is lost, and waits until Core knows: a connection is closed before main has heard of it, and a node that
+   *  came back meanwhile under another id would be another one of the same name. */
+  async leave(core: CoreProcess, how: 'end' | 'reset' = 'end'): Promise<void> {
+    if (how === 'end') await this.client.end();
+    else this.client.reset();
     await poll(`${this.identity.name} has left`, async () => {
       const { json } = await get(core.ports.backend_port, `/api/v1/nodes/${this.identity.id}`);
       return json.connected === false ? true : undefined;

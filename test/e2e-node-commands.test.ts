@@ -221,7 +221,7 @@ test('an outcome that is reported after a reconnect counts', async () => {
   await first.command(0);
   await first.says('p', 'Installing');
   await inState(core, id, 'in_progress');
-  first.client.reset();
+  await first.leave(core, 'reset');
   const back = await CommandedNode.register(core, { id: 9n, name: node.name });
   await back.says('p', 'Running');
   await inState(core, id, 'done');

@@ -186,7 +186,7 @@ test('a rollout to a single node goes on over a reconnect', async () => {
     command: { InstallPot: { pot_id: 'p', honeypot_type: 'x', auto_start: true } },
   });
   await one!.command(0);
-  one!.client.reset();
+  await one!.leave(core, 'reset');
   const back = await CommandedNode.register(core, { id: 999_000n + BigInt(group), name: `g${group}-0` });
   await back.says('p', 'Running');
   assert.equal((await rolloutOver(core, made.id)).counts.done, 1);
