@@ -5,7 +5,6 @@
  *
  * Owned by the bench's main thread, which has nothing else to do meanwhile.
  */
-import { Agent, request } from 'node:http';
 import type { Socket } from 'node:net';
 import { nowMs } from './clock.js';
 import type { Mode } from './core-process.js';
@@ -13,6 +12,7 @@ import { makeNodeIds } from './generator.js';
 import { Histogram } from './histogram.js';
 import { streamResult } from './ingest.js';
 import { paceOf } from './latency.js';
+import { ListClient } from './list-client.js';
 import { connectAll, connectNode, disconnectNode } from './node-connection.js';
 import { openFilesLimit } from './proc.js';
 import { Random } from './random.js';
@@ -33,7 +33,6 @@ export interface ListPlan {
 const SENDERS = 4;
 /** Descriptors of each process besides the nodes' connections. */
 const OTHER_FILES = 200;
-const ANSWER_TIMEOUT_MS = 30_000;
 const ROW_MARK = Buffer.from('"node_id":');
 
 export function listTitle(plan: ListPlan): string {
@@ -99,9 +98,8 @@ class Lister implements Beside {
   readonly #plan: ListPlan;
   readonly #durationMs: number;
   readonly #seed: number;
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  #client: ListClient | undefined;
   readonly #sockets: Socket[] = [];
-  #url = '';
   #ended = false;
 
   constructor(plan: ListPlan, durationMs: number, seed: number) {
@@ -112,7 +110,7 @@ class Lister implements Beside {
 
   async prepare(target: { host: string; port: number }, rest: string | undefined): Promise<void> {
     if (rest === undefined) throw new Error('lists need the REST port: --rest URL');
-    this.#url = new URL('/api/v1/nodes', rest).href;
+    this.#client = new ListClient(new URL('/api/v1/nodes', rest));
     // Another stream than that of the senders' ids.
     const ids = makeNodeIds(this.#plan.nodes, new Random(this.#seed, 1));
     const failed = (error: Error): void => this.#problem(error.message);
@@ -150,32 +148,19 @@ class Lister implements Beside {
 
   async end(): Promise<void> {
     this.#ended = true;
-    this.#agent.destroy();
+    this.#client?.close();
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  /** Bytes as they come: a client that parses them is not what is measured. */
-  #list(): Promise<readonly Buffer[]> {
-    return new Promise((resolve, reject) => {
-      const outgoing = request(this.#url, { agent: this.#agent, timeout: ANSWER_TIMEOUT_MS }, (incoming) => {
-        const pieces: Buffer[] = [];
-        incoming.on('data', (piece: Buffer) => pieces.push(piece));
-        incoming.on('error', reject);
-        incoming.on('end', () => {
-          if (incoming.statusCode === 200) resolve(pieces);
-          else reject(new Error(`${this.#url} answered ${incoming.statusCode}`));
-        });
-      });
-      outgoing.on('error', reject);
-      outgoing.on('timeout', () => outgoing.destroy(new Error(`no list after ${ANSWER_TIMEOUT_MS} ms`)));
-      outgoing.end();
-    });
+  /** The answer's bytes as they came, head and chunks and all. */
+  #list(): Promise<Buffer> {
+    return this.#client!.ask();
   }
 
-  #check(pieces: readonly Buffer[]): void {
-    const answer = Buffer.concat(pieces);
+  #check(answer: Buffer): void {
     this.bytes = answer.length;
     let rows = 0;
+    // Core sends whole rows in a chunk.
     for (let at = answer.indexOf(ROW_MARK); at !== -1; at = answer.indexOf(ROW_MARK, at + ROW_MARK.length))
       rows += 1;
     const expected = this.#plan.nodes + SENDERS;
