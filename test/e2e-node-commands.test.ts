@@ -286,3 +286,19 @@ test('a bad command names the field, an unknown node says so, and nothing is mad
     next: null,
   });
 });
+
+test('what waits for a node that is removed is cancelled, and says why', async () => {
+  const { backend_port } = core.ports;
+  const gone = await CommandedNode.register(core, { id: 31n, name: 'removed' });
+  await gone.leave(core);
+  const id = await give(core, 31n, { StopPot: 'p' });
+  assert.equal((await remove(backend_port, '/api/v1/nodes/31')).status, 204);
+  const { error } = await inState(core, id, 'cancelled');
+  assert.equal(error.code, 'COMMAND_CANCELLED');
+  assert.match(error.reason, /removed/);
+  // One that comes again under the name is another node, and is not told.
+  const again = await CommandedNode.register(core, { id: 31n, name: 'removed' });
+  const next = await give(core, 31n, { StopPot: 'q' });
+  assert.equal(await again.command(0), '{"StopPot":"q"}');
+  await inState(core, next, 'sent');
+});
