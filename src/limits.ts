@@ -35,8 +35,9 @@ export const LIMITS = {
   aggregatorSliceBytes: 4 * MiB,
   /** How long a shard waits on a full ring before it looks whether the process is stopping. */
   ringWaitSliceMs: 100,
-  /** First bytes of a refused frame that the dead-letter log keeps. */
-  deadLetterFrameBytes: 4 * KiB,
+  /** First bytes of a refused frame that the dead-letter log keeps. Nodes are told to keep frames under 64 KiB; a longer
+   *  one cannot be replayed. */
+  deadLetterFrameBytes: 64 * KiB,
   /** Refused frames an unregistered connection may send before it is closed (a port scan, HTTP, TLS). */
   refusedBeforeRegistration: 8,
   /** Connections that wait for their turn to be handed to a shard, all addresses together: as many as there may be
@@ -81,6 +82,48 @@ export const LIMITS = {
   shardRestartForgetMs: 60_000,
   /** A shard or the aggregator that has not reported ready by then never will. */
   threadStartTimeoutMs: 15_000,
+  /** An index entry covers what was written in one group, up to about so much: what one flipped bit can cost, and what
+   *  has to be read to check a record. */
+  indexBatchBytes: 1 * MiB,
+  /** Sequence numbers are reserved on disk so many at a time, before the first of them is used: after a loss of power the
+   *  next ones start behind, so that no number is given twice. At 5 million records a second one reservation lasts 13 s. */
+  seqReservation: 2 ** 26,
+  /** The ledger's checkpoint is written after so many bytes of log, or so much time: what is recounted after a crash. */
+  checkpointBytes: 64 * MiB,
+  checkpointMs: 2_000,
+  /** A node is told what is durable at most this often. */
+  eventAckIntervalMs: 40,
+  /** The highest `seq` a node may use: beyond it a float64 does not count exactly. */
+  eventSeqMax: 2 ** 53 - 1,
+  /** Bytes of records in one chunk of the reader, unless a single record is longer; and how many may be on their way per
+   *  feed. */
+  replayChunkBytes: 1 * MiB,
+  replayChunksAhead: 2,
+  /** Feeds of the reader at once, of consumers and of REST: each has up to replayChunksAhead chunks in memory. */
+  replayFeeds: 512,
+  restFeeds: 64,
+  /** A consumer that is so close behind the end of the log is given the rest at once and is live again. */
+  joinBytes: 2 * MiB,
+  /** What a consumer that reads the log may have unsent in its socket before it is sent more. */
+  replayBacklogBytes: 512 * KiB,
+  /** Named consumers, and the length of a name. */
+  namedConsumers: 1000,
+  consumerNameLength: 64,
+  /** How often a cursor is saved at most; after a crash of Core it may be so much older. */
+  cursorSaveMs: 200,
+  /** Conditions of one kind in a filter, and characters of a pattern or text. */
+  filterPatterns: 32,
+  filterLength: 255,
+  /** Records of a page of events, and bytes after which it ends short. */
+  eventsPage: 1000,
+  eventsPageBytes: 4 * MiB,
+  /** How long a page of events searches before it ends short, with a cursor to go on from. */
+  eventsPageMs: 5_000,
+  /** While more comes in than this in a second, sealing waits, as long as no more than sealLagBytes wait to be sealed. */
+  sealIdleBytesPerSecond: 32 * MiB,
+  sealLagBytes: 64 * 1024 * MiB,
+  /** How often the keeper looks at the disk and at what is due. */
+  keeperIntervalMs: 500,
   /** How often a write that found the disk full is tried again. */
   diskRetryMs: 250,
   /** How often a shard looks for silent nodes. */

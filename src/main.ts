@@ -15,8 +15,10 @@ import { Gate } from './gate/gate.js';
 import { Sessions } from './gate/sessions.js';
 import { type DataDirectory, holdDataDirectory } from './log/data-directory.js';
 import { createAggregatorCounters } from './memory/counters.js';
+import { createLedgerTable } from './memory/ledger-table.js';
 import { createSessionTable } from './memory/session-table.js';
 import { resolveMode } from './native/addon.js';
+import { REGISTRY_LIMITS } from './registry/limits.js';
 import type { Health } from './rest/view.js';
 import type { ShardToMain } from './shard/messages.js';
 import { AggregatorThread } from './stream/aggregator-thread.js';
@@ -37,6 +39,8 @@ interface Ground {
   readonly control: Control;
   readonly certificates: Certificates | undefined;
   readonly table: Float64Array;
+  /** memory/ledger-table.ts */
+  readonly ledger: Float64Array;
   readonly kept: KeptNodes;
 }
 
@@ -69,8 +73,9 @@ export class Core {
       control = await Control.open(config, logger);
       control.checkListeners();
       const table = createSessionTable(config.ingest.max_connections);
+      const ledger = createLedgerTable(REGISTRY_LIMITS.nodes);
       const kept = await readKeptNodes(control.state, table, logger);
-      core = new Core(config, version, logger, { data, control, certificates, table, kept });
+      core = new Core(config, version, logger, { data, control, certificates, table, ledger, kept });
       await core.#listen(version);
       return core;
     } catch (error) {
@@ -98,8 +103,9 @@ export class Core {
     const stats = new Stats(aggregatorCounters);
     const shards = this.#shardCount();
     this.#sessions = new Sessions(table, shards);
-    this.#aggregator = new AggregatorThread(config, mode, aggregatorCounters, {
+    this.#aggregator = new AggregatorThread(config, mode, aggregatorCounters, ground.ledger, {
       onDisk: (full) => this.#onDisk(full),
+      onReaderWanted: () => {},
       onTlsFailed: () =>
         logger.error('the WebSocket port cannot use the new certificate and keeps the one it has'),
       onConsumer: (message) => this.#plane.backends.receive(message),
@@ -111,6 +117,7 @@ export class Core {
         mode,
         shards,
         sessions: table,
+        ledger: ground.ledger,
         aggregator: this.#aggregator,
         stats,
         logger,

@@ -48,6 +48,7 @@ export class ShardSupervisor {
   readonly #config: Config;
   readonly #mode: Mode;
   readonly #sessions: Float64Array;
+  readonly #ledger: Float64Array;
   readonly #aggregator: AggregatorThread;
   readonly #stats: Stats;
   readonly #logger: Logger;
@@ -66,6 +67,7 @@ export class ShardSupervisor {
       mode: Mode;
       shards: number;
       sessions: Float64Array;
+      ledger: Float64Array;
       aggregator: AggregatorThread;
       stats: Stats;
       logger: Logger;
@@ -76,6 +78,7 @@ export class ShardSupervisor {
     this.#config = parts.config;
     this.#mode = parts.mode;
     this.#sessions = parts.sessions;
+    this.#ledger = parts.ledger;
     this.#aggregator = parts.aggregator;
     this.#stats = parts.stats;
     this.#logger = parts.logger;
@@ -192,6 +195,7 @@ export class ShardSupervisor {
       ring: memory,
       counters,
       sessions: this.#sessions,
+      ledger: this.#ledger,
       tls: this.#tls,
       orphans,
     };

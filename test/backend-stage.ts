@@ -17,6 +17,7 @@ import type { BackendFailure } from '../src/backends/failure.js';
 import { SharedPort } from '../src/backends/port.js';
 import { loadConfig } from '../src/config/load.js';
 import { createAggregatorCounters } from '../src/memory/counters.js';
+import { createLedgerTable } from '../src/memory/ledger-table.js';
 import { createRingMemory, RingProducer, RUN } from '../src/memory/ring.js';
 import { resolveMode } from '../src/native/addon.js';
 import { NodeRegistry } from '../src/registry/registry.js';
@@ -118,8 +119,9 @@ export class BackendStage {
       flags: { 'storage.dir': join(folder, 'data'), 'proxy.port': '0', ...options.settings },
     });
     const mode = resolveMode((process.env.HONEYBEE_INGEST_MODE as 'auto' | undefined) || 'auto').mode;
-    this.aggregator = new AggregatorThread(config, mode, createAggregatorCounters(), {
+    this.aggregator = new AggregatorThread(config, mode, createAggregatorCounters(), createLedgerTable(16), {
       onDisk: () => {},
+      onReaderWanted: () => {},
       onTlsFailed: () => {},
       onConsumer: (message) => this.backends.receive(message),
       onDeath: (error) => {

@@ -19,10 +19,11 @@ import {
   segmentName,
 } from '../src/log/format.js';
 import { recoverLog } from '../src/log/recovery.js';
-import { isDiskFull, SegmentWriter } from '../src/log/segment-writer.js';
+import { isDiskFull } from '../src/log/segment-writer.js';
 import { loadAddon } from '../src/native/addon.js';
 import { SEED } from './frames.js';
 import { checkLog, dataFiles, linesOf, readIndex, temporaryFolder, text, write } from './log-files.js';
+import { openWriter } from './open-writer.js';
 import { skipped } from './scanner-run.js';
 
 const seq = fc.nat(Number.MAX_SAFE_INTEGER);
@@ -98,7 +99,7 @@ for (const mode of ['portable', 'native'] as const) {
 
     it('writes every line under its number, in segments of the size asked for, with indexes that are right', (t) => {
       const folder = join(temporaryFolder(t), 'deep', 'log');
-      const writer = new SegmentWriter(folder, 1_500, addon);
+      const writer = openWriter(folder, 1_500, addon);
       assert.equal(writer.nextSeq, 1);
       // More batches than the writer collects index entries for.
       const next = write(writer, 300);
@@ -115,7 +116,7 @@ for (const mode of ['portable', 'native'] as const) {
 
     it('keeps what the index says of a batch: when it came, how much it was', (t) => {
       const folder = temporaryFolder(t);
-      const writer = new SegmentWriter(folder, 1 << 20, addon);
+      const writer = openWriter(folder, 1 << 20, addon);
       write(writer, 100);
       writer.flushIndex();
       const { entries } = readIndex(readFileSync(join(folder, `${segmentName(1)}.idx`)));
@@ -131,7 +132,7 @@ for (const mode of ['portable', 'native'] as const) {
       const folder = temporaryFolder(t);
       let next = 1;
       for (let start = 0; start < 6; start++) {
-        const writer = new SegmentWriter(folder, 700, addon);
+        const writer = openWriter(folder, 700, addon);
         assert.deepEqual(
           { ...writer.recovered },
           { nextSeq: next, segments: dataFiles(folder).length, tornBytes: 0, reindexedRecords: 0 },
@@ -145,7 +146,7 @@ for (const mode of ['portable', 'native'] as const) {
 
     it('that was not closed loses nothing that was appended', (t) => {
       const folder = temporaryFolder(t);
-      const writer = new SegmentWriter(folder, 1 << 20, addon);
+      const writer = openWriter(folder, 1 << 20, addon);
       const next = write(writer, 70);
       // 64 entries were written when the 65th came, the rest is only in memory: as when the process is killed.
       const recovered = recoverLog(folder);
@@ -165,7 +166,7 @@ describe('a write that fails', {
     const folder = temporaryFolder(t);
     const full = (name: string) => symlinkSync('/dev/full', join(folder, name));
     const isFull = (error: unknown) => isDiskFull(error);
-    const writer = new SegmentWriter(folder, 300, undefined);
+    const writer = openWriter(folder, 300, undefined);
     full(`${segmentName(1)}.idx`);
     for (let attempt = 0; attempt < 3; attempt++) {
       assert.throws(() => writer.append(linesOf(1, 2), 2, 1), isFull);

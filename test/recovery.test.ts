@@ -8,20 +8,20 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { encodeIndexEntry, INDEX_ENTRY_BYTES, INDEX_HEADER_BYTES, segmentName } from '../src/log/format.js';
 import { recoverLog } from '../src/log/recovery.js';
-import { SegmentWriter } from '../src/log/segment-writer.js';
 import { seeded } from './framer-run.js';
 import { SEED } from './frames.js';
 import { checkLog, dataFiles, linesOf, readIndex, temporaryFolder, text, write } from './log-files.js';
+import { openWriter } from './open-writer.js';
 
 describe('recovery', () => {
   const RECORDS = 12;
 
   /** Two segments; the second is the one that may be torn. Its files, and the number it starts with. */
   function twoSegments(folder: string) {
-    const writer = new SegmentWriter(folder, 100, undefined);
+    const writer = openWriter(folder, 100, undefined);
     const first = write(writer, 4);
     writer.close();
-    const second = new SegmentWriter(folder, 1 << 20, undefined);
+    const second = openWriter(folder, 1 << 20, undefined);
     const next = write(second, 6, first);
     second.close();
     const name = dataFiles(folder).find((file) => Number(file.slice(0, 20)) === first)!;
@@ -147,7 +147,7 @@ describe('recovery', () => {
     const segments = dataFiles(folder).length;
     const more = linesOf(next, 3);
     writeFileSync(data, Buffer.concat([dataBytes, more, Buffer.from('{"torn":')]));
-    const writer = new SegmentWriter(folder, 1 << 20, undefined);
+    const writer = openWriter(folder, 1 << 20, undefined);
     assert.deepEqual(
       { ...writer.recovered },
       { nextSeq: next + 3, segments, tornBytes: 8, reindexedRecords: 3 },
@@ -161,7 +161,7 @@ describe('recovery', () => {
 
   it('reads lines longer than its chunks', (t) => {
     const folder = temporaryFolder(t);
-    const writer = new SegmentWriter(folder, 1 << 30, undefined);
+    const writer = openWriter(folder, 1 << 30, undefined);
     const long = (length: number) => Buffer.from(`{"s":"${'x'.repeat(length)}"}\n`);
     const lines = [long(10), long(3 << 20), long(1 << 20), long(5)];
     for (const line of lines) writer.append(line, 1, 1);
@@ -175,14 +175,14 @@ describe('recovery', () => {
 
   it('counts a segment once that never got a record', (t) => {
     const folder = temporaryFolder(t);
-    const first = new SegmentWriter(folder, 1 << 20, undefined);
+    const first = openWriter(folder, 1 << 20, undefined);
     write(first, 2);
     first.close();
-    const second = new SegmentWriter(folder, 1 << 20, undefined);
+    const second = openWriter(folder, 1 << 20, undefined);
     write(second, 2);
     second.close();
     truncateSync(join(folder, `${segmentName(4)}.ndjson`), 5);
-    const third = new SegmentWriter(folder, 1 << 20, undefined);
+    const third = openWriter(folder, 1 << 20, undefined);
     assert.equal(third.nextSeq, 4);
     const end = write(third, 2);
     third.close();

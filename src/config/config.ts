@@ -35,6 +35,23 @@ export interface Config {
   readonly storage: {
     readonly dir: string;
     readonly segment_bytes: number;
+    /** The event log starts its next file after so long, too; 0: only by size. */
+    readonly segment_seconds: number;
+    /** When what was written is fsynced: in groups, as soon as possible, or by the system when it likes. */
+    readonly fsync: 'interval' | 'always' | 'never';
+    readonly fsync_interval_ms: number;
+    /** Finished segments are compressed. */
+    readonly compress: 'off' | 'gzip';
+    /** Oldest segments are deleted while the log is larger; 0: never. */
+    readonly retention_bytes: number;
+    /** Segments whose newest record is older are deleted; 0: never. */
+    readonly retention_seconds: number;
+    /** Oldest segments are deleted while less is free on the disk; 0: never. */
+    readonly retention_free_bytes: number;
+    /** Retention deletes also what a named consumer has not acknowledged. */
+    readonly retention_force: boolean;
+    /** Ed25519 private key in PEM that signs sealed segments; empty: they are not signed. */
+    readonly signing_key_file: string;
     readonly dead_letter_bytes: number;
   };
   readonly stream: { readonly max_consumers: number; readonly consumer_buffer_bytes: number };

@@ -35,16 +35,31 @@ export const SHARD_FIELDS = [
   'tls_failures',
   /** Connections without TLS where it is required. */
   'tls_missing',
+  /** Numbered events that Core had already, and numbers that nodes skipped. */
+  'duplicates',
+  'seq_missing',
+  'event_acks',
+  /** Frames of the dead-letter log that were tried again, and those of them that were good. */
+  'replayed',
+  'replayed_accepted',
   ...ERROR_CODES.map((code) => `refused_${code}` as const),
 ] as const;
 
 /** Fields of the aggregator's block. */
 export const AGGREGATOR_FIELDS = [
+  /** The sequence number that the next record gets, and the one up to which (not including it) all are fsynced. */
   'next_seq',
+  'durable_seq',
   'records',
   'bytes_logged',
   'batches',
   'segments',
+  /** Segments that are finished: a change tells the keeper that there is one to seal. */
+  'segments_finished',
+  'syncs',
+  'sync_ms',
+  /** The longest fsync of the last minute, or so. */
+  'sync_longest_ms',
   'dead_letters',
   'dead_letter_bytes',
   'disk_waits',
@@ -52,6 +67,11 @@ export const AGGREGATOR_FIELDS = [
   'consumers_open',
   'consumers_total',
   'consumers_cut_off',
+  /** Of those open: that read the log at present. And how often one fell behind, and one came back. */
+  'consumers_in_log',
+  'consumers_to_log',
+  'consumers_to_live',
+  'stream_gaps',
   'messages_sent',
   'bytes_sent',
   'bytes_buffered',

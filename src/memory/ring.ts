@@ -20,6 +20,7 @@
  * looks whether anything was published; one of the two sees the other.
  */
 import { LIMITS } from '../limits.js';
+import { NO_ROW } from './ledger-table.js';
 
 /** What a run is. */
 export const RUN = {
@@ -48,10 +49,15 @@ const PRODUCER_WAITS = 48;
 const STOPPED = 49;
 const CONTROL_WORDS = 64;
 
-/** Words of a descriptor: kind, offset, length, count, release, unused, time in ms (two words). In a `nodeRecord` the
- *  words of count and the unused one hold the node's id, its lower half first. */
-const WORDS = 8;
-const NODE_HIGH = 5;
+/** Words of a descriptor: kind, offset, length, count, release, events, time in ms (two words), node's seq (two words, float64),
+ *  ledger row, node's id (two words, the lower half first; only in a `nodeRecord`), one unused. */
+const WORDS = 14;
+const EVENTS = 5;
+const TIME = 6;
+const SEQ = 8;
+const ROW = 10;
+const NODE_LOW = 11;
+const NODE_HIGH = 12;
 
 export function createRingMemory(dataBytes: number): RingMemory {
   if (dataBytes < 4096 || (dataBytes & (dataBytes - 1)) !== 0)
@@ -68,13 +74,13 @@ class RingEnd {
   readonly data: Uint8Array;
   protected readonly control: Int32Array;
   protected readonly words: Int32Array;
-  protected readonly times: Float64Array;
+  protected readonly floats: Float64Array;
   protected readonly bytes: number;
 
   constructor(memory: RingMemory) {
     this.control = new Int32Array(memory.control);
     this.words = new Int32Array(memory.descriptors);
-    this.times = new Float64Array(memory.descriptors);
+    this.floats = new Float64Array(memory.descriptors);
     this.data = new Uint8Array(memory.data);
     this.bytes = memory.data.byteLength;
   }
@@ -136,8 +142,17 @@ export class RingProducer extends RingEnd {
     return true;
   }
 
-  /** Publishes the first `length` bytes of what reserve() gave. */
-  publish(kind: number, length: number, count: number, timeMs: number): void {
+  /** Publishes the first `length` bytes of what reserve() gave: `count` records, `events` of them events, of the node with
+   *  this row in the ledger (NO_ROW: of nobody), whose numbers go up to `seq` (0: they have none). */
+  publish(
+    kind: number,
+    length: number,
+    count: number,
+    timeMs: number,
+    row: number = NO_ROW,
+    events = 0,
+    seq = 0,
+  ): void {
     if (length > this.space) throw new RangeError(`ring: ${length} bytes published, ${this.space} reserved`);
     const slot = (this.#head & (LIMITS.ringDescriptors - 1)) * WORDS;
     const release = length + this.#skipped;
@@ -146,7 +161,10 @@ export class RingProducer extends RingEnd {
     this.words[slot + 2] = length;
     this.words[slot + 3] = count;
     this.words[slot + 4] = release;
-    this.times[(slot + 6) >> 1] = timeMs;
+    this.words[slot + EVENTS] = events;
+    this.words[slot + ROW] = row;
+    this.floats[(slot + TIME) >> 1] = timeMs;
+    this.floats[(slot + SEQ) >> 1] = seq;
     this.#head = (this.#head + 1) | 0;
     this.#position = (this.#position + release) | 0;
     this.space = 0;
@@ -160,9 +178,17 @@ export class RingProducer extends RingEnd {
   }
 
   /** Publishes one record of the node with this id, as {@link publish} does. */
-  publishNodeRecord(length: number, nodeLow: number, nodeHigh: number, timeMs: number): void {
-    this.words[(this.#head & (LIMITS.ringDescriptors - 1)) * WORDS + NODE_HIGH] = nodeHigh;
-    this.publish(RUN.nodeRecord, length, nodeLow, timeMs);
+  publishNodeRecord(
+    length: number,
+    nodeLow: number,
+    nodeHigh: number,
+    timeMs: number,
+    row: number = NO_ROW,
+  ): void {
+    const slot = (this.#head & (LIMITS.ringDescriptors - 1)) * WORDS;
+    this.words[slot + NODE_LOW] = nodeLow;
+    this.words[slot + NODE_HIGH] = nodeHigh;
+    this.publish(RUN.nodeRecord, length, 1, timeMs, row);
   }
 
   /** After a reserve() in vain: blocks until the consumer has released something since, or `timeoutMs` is over.
@@ -189,6 +215,9 @@ export class RingConsumer extends RingEnd {
   count = 0;
   timeMs = 0;
   runLength = 0;
+  events = 0;
+  row: number = NO_ROW;
+  seq = 0;
   #tail: number;
   #position: number;
   #cursor: number;
@@ -209,14 +238,18 @@ export class RingConsumer extends RingEnd {
     this.offset = this.words[slot + 1]!;
     this.runLength = this.words[slot + 2]!;
     this.count = this.words[slot + 3]!;
-    this.timeMs = this.times[(slot + 6) >> 1]!;
+    this.timeMs = this.floats[(slot + TIME) >> 1]!;
+    this.events = this.words[slot + EVENTS]!;
+    this.row = this.words[slot + ROW]!;
+    this.seq = this.floats[(slot + SEQ) >> 1]!;
     return true;
   }
 
   /** Of the `nodeRecord` that peek() showed: the id of its node. */
   get nodeId(): bigint {
-    const high = this.words[(this.#cursor & (LIMITS.ringDescriptors - 1)) * WORDS + NODE_HIGH]!;
-    return (BigInt(high >>> 0) << 32n) | BigInt(this.count >>> 0);
+    const slot = (this.#cursor & (LIMITS.ringDescriptors - 1)) * WORDS;
+    const high = this.words[slot + NODE_HIGH]!;
+    return (BigInt(high >>> 0) << 32n) | BigInt(this.words[slot + NODE_LOW]! >>> 0);
   }
 
   /** Takes the run that peek() showed. Its bytes stay valid until release(). */

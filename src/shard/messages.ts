@@ -18,11 +18,13 @@ export interface ShardStart {
   readonly mode: Mode;
   readonly config: Config;
   readonly port: MessagePort;
-  /** A message on it wakes the aggregator. */
+  /** A message on it wakes the aggregator. One from there says that `durable_seq` of some nodes has moved. */
   readonly aggregatorPort: MessagePort;
   readonly ring: RingMemory;
   readonly counters: Float64Array;
   readonly sessions: Float64Array;
+  /** memory/ledger-table.ts */
+  readonly ledger: Float64Array;
   /** Undefined: TLS is not configured. */
   readonly tls: TlsMaterial | undefined;
   /** Sessions of the shard that died in this slot: their notices are still owed to the stream. */

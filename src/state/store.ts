@@ -19,7 +19,7 @@ import { LIMITS } from '../limits.js';
 const READ_AT_ONCE = 1000;
 
 /** What is kept; each has keys of its own. The order of a section is that of its keys' UTF-8 bytes. */
-export const SECTIONS = ['meta', 'node', 'enrolment', 'token', 'command', 'rollout'] as const;
+export const SECTIONS = ['meta', 'node', 'enrolment', 'token', 'command', 'rollout', 'consumer'] as const;
 export type StateSection = (typeof SECTIONS)[number];
 
 /** One change; without a value the key is deleted. */

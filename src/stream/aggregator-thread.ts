@@ -11,6 +11,8 @@ import type { AggregatorStart, AggregatorToMain, MainToAggregator } from './mess
 
 export interface AggregatorHooks {
   onDisk(full: boolean): void;
+  /** The log is to be read: call useReader(). */
+  onReaderWanted(): void;
   /** The WebSocket port cannot use the new certificate. */
   onTlsFailed(): void;
   onConsumer(message: ConsumersToMain): void;
@@ -27,9 +29,15 @@ export class AggregatorThread {
   #finished: ((runsLeft: number) => void) | undefined;
   #ending = false;
 
-  constructor(config: Config, mode: Mode, counters: Float64Array, hooks: AggregatorHooks) {
+  constructor(
+    config: Config,
+    mode: Mode,
+    counters: Float64Array,
+    ledger: Float64Array,
+    hooks: AggregatorHooks,
+  ) {
     this.#hooks = hooks;
-    const start: AggregatorStart = { config, mode, counters };
+    const start: AggregatorStart = { config, mode, counters, ledger };
     this.#worker = new Worker(new URL('./aggregator.js', import.meta.url), {
       workerData: start,
       resourceLimits: { maxYoungGenerationSizeMb: LIMITS.workerYoungGenerationMiB },
@@ -53,6 +61,9 @@ export class AggregatorThread {
             break;
           case 'disk':
             this.#hooks.onDisk(message.full);
+            break;
+          case 'reader-wanted':
+            this.#hooks.onReaderWanted();
             break;
           case 'tls-failed':
             this.#hooks.onTlsFailed();
@@ -89,6 +100,11 @@ export class AggregatorThread {
   /** There is a new certificate in the files of [tls]. */
   renewTls(): void {
     this.#post({ type: 'tls' });
+  }
+
+  /** The reader thread listens at the other end. */
+  useReader(port: MessagePort): void {
+    this.#post({ type: 'reader', port }, [port]);
   }
 
   tell(message: MainToConsumers): void {

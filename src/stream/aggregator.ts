@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { getHeapStatistics } from 'node:v8';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { EXIT, FatalError } from '../errors.js';
+import { Accounts } from '../ledger/accounts.js';
 import { LIMITS } from '../limits.js';
 import { DeadLetterLog } from '../log/dead-letter-log.js';
 import { isDiskFull, SegmentWriter } from '../log/segment-writer.js';
@@ -27,11 +28,16 @@ const CLOCK_MS = 250;
 class Aggregator {
   readonly #counters: Float64Array;
   readonly #segments: SegmentWriter;
+  readonly #accounts: Accounts;
   readonly #deadLetters: DeadLetterLog;
   readonly #consumers: Consumers;
   /** Per slot the rings to read, the oldest first: a dead shard's is emptied before its successor's. */
   readonly #slots: RingConsumer[][] = [];
+  /** Per slot the port of its shard, which is told when events became durable. */
+  readonly #shardPorts: MessagePort[] = [];
   #scheduled = false;
+  /** Of the runs of the batch that is being written: row, records, events, seq of each. */
+  readonly #marks: number[] = [];
   #diskFullSinceMs = 0;
   #finishBy: number | undefined;
   #renewingTls: NodeJS.Timeout | undefined;
@@ -39,16 +45,28 @@ class Aggregator {
   #catchingUp: { readonly ring: RingConsumer; readonly published: number }[] = [];
   #ended = false;
   readonly #clock: NodeJS.Timeout;
+  readonly #syncIntervalMs: number;
+  #syncTimer: NodeJS.Timeout | undefined;
 
-  constructor({ config, mode, counters }: AggregatorStart) {
+  constructor({ config, mode, counters, ledger }: AggregatorStart) {
     const addon = mode === 'native' ? loadAddon() : undefined;
     this.#counters = counters;
+    this.#syncIntervalMs = config.storage.fsync === 'interval' ? config.storage.fsync_interval_ms : 1;
     try {
-      this.#segments = new SegmentWriter(
-        join(config.storage.dir, 'log'),
-        config.storage.segment_bytes,
+      this.#accounts = new Accounts(ledger);
+      this.#segments = new SegmentWriter({
+        folder: join(config.storage.dir, 'log'),
+        segmentBytes: config.storage.segment_bytes,
+        segmentMs: config.storage.segment_seconds * 1000,
+        fsync: config.storage.fsync,
+        fsyncIntervalMs: config.storage.fsync_interval_ms,
         addon,
-      );
+        onSyncStart: () => this.#accounts.syncStarts(),
+        onDurable: () => this.#durable(),
+        onSyncFailed: (error) => {
+          throw new FatalError(EXIT.ioError, `the event log cannot be forced to the disk: ${error.message}`);
+        },
+      });
       this.#deadLetters = new DeadLetterLog(
         join(config.storage.dir, 'dead-letters'),
         config.storage.dead_letter_bytes,
@@ -67,8 +85,7 @@ class Aggregator {
       config.tls.proxy && config.tls.cert_file !== '' ? config.tls : undefined,
       { post, catchUp: () => this.#startCatchingUp() },
     );
-    counters[AGGREGATOR.next_seq] = this.#segments.nextSeq;
-    counters[AGGREGATOR.segments] = this.#segments.segmentCount;
+    this.#count();
     let proxyPort = 0;
     try {
       if (config.proxy.enabled) proxyPort = this.#consumers.listen(config.proxy.host, config.proxy.port);
@@ -92,6 +109,7 @@ class Aggregator {
         const rings = this.#slots[message.slot] ?? [];
         this.#slots[message.slot] = rings;
         rings.push(new RingConsumer(message.ring));
+        this.#shardPorts[message.slot] = message.wake;
         this.#listen(message.wake);
         this.#drain();
         break;
@@ -99,6 +117,8 @@ class Aggregator {
       case 'tls':
         this.#renewTls(LIMITS.tlsRenewTries);
         break;
+      case 'reader':
+        throw new Error('nobody has asked for the reader');
       case 'finish':
         this.#finishBy = message.deadlineMs;
         this.#drain();
@@ -149,12 +169,40 @@ class Aggregator {
         }
       }
     }
-    this.#counters[AGGREGATOR.next_seq] = this.#segments.nextSeq;
-    this.#counters[AGGREGATOR.segments] = this.#segments.segmentCount;
+    this.#sync();
+    this.#count();
     if (this.#catchingUp.length > 0) this.#catchUp();
     if (budgetBytes <= 0 || !this.#slots.every((rings) => rings.every((ring) => ring.sleep())))
       return this.#schedule();
     if (this.#finishBy !== undefined) this.#finish(0);
+  }
+
+  /** Starts an fsync that is due, and sees to it that the next one is not forgotten. */
+  #sync(): void {
+    this.#segments.sync(performance.now());
+    if (this.#syncTimer !== undefined || this.#segments.durableSeq === this.#segments.nextSeq) return;
+    this.#syncTimer = setTimeout(() => {
+      this.#syncTimer = undefined;
+      if (!this.#ended) this.#sync();
+    }, this.#syncIntervalMs);
+  }
+
+  #durable(): void {
+    if (this.#ended) return;
+    this.#count();
+    if (this.#accounts.durable()) for (const port of this.#shardPorts) port?.postMessage('durable');
+    this.#sync();
+  }
+
+  #count(): void {
+    const segments = this.#segments;
+    const counters = this.#counters;
+    counters[AGGREGATOR.next_seq] = segments.nextSeq;
+    counters[AGGREGATOR.durable_seq] = segments.durableSeq;
+    counters[AGGREGATOR.segments] = segments.segmentCount;
+    counters[AGGREGATOR.segments_finished] = segments.finishedCount;
+    counters[AGGREGATOR.syncs] = segments.syncs;
+    counters[AGGREGATOR.sync_ms] = segments.syncMs;
   }
 
   #startCatchingUp(): void {
@@ -178,7 +226,10 @@ class Aggregator {
     if (!ring.peek()) return 0;
     const { kind, offset, timeMs } = ring;
     let lengthBytes = ring.runLength;
-    let records = kind === RUN.nodeRecord ? 1 : ring.count;
+    let records = ring.count;
+    const marks = this.#marks;
+    marks.length = 0;
+    marks.push(ring.row, ring.count, ring.events, ring.seq);
     const owner = kind === RUN.nodeRecord ? ring.nodeId : undefined;
     ring.take();
     if (kind === RUN.records) {
@@ -190,6 +241,7 @@ class Aggregator {
       ) {
         lengthBytes += ring.runLength;
         records += ring.count;
+        marks.push(ring.row, ring.count, ring.events, ring.seq);
         ring.take();
       }
     }
@@ -210,6 +262,8 @@ class Aggregator {
       this.#counters[AGGREGATOR.records]! += records;
       this.#counters[AGGREGATOR.bytes_logged]! += lengthBytes;
       this.#counters[AGGREGATOR.batches]!++;
+      for (let i = 0; i < marks.length; i += 4)
+        this.#accounts.logged(marks[i]!, marks[i + 1]!, marks[i + 2]!, marks[i + 3]!);
       if (this.#consumers.wanted) this.#consumers.publish(lines, records, owner);
     } else {
       this.#counters[AGGREGATOR.dead_letters]!++;

@@ -11,6 +11,8 @@ export interface AggregatorStart {
   readonly config: Config;
   readonly mode: Mode;
   readonly counters: Float64Array;
+  /** memory/ledger-table.ts */
+  readonly ledger: Float64Array;
 }
 
 export type MainToAggregator =
@@ -18,6 +20,9 @@ export type MainToAggregator =
   | { readonly type: 'ring'; readonly slot: number; readonly ring: RingMemory; readonly wake: MessagePort }
   /** There is a new certificate in the files of [tls]. */
   | { readonly type: 'tls' }
+  /** The reader thread (replay/messages.ts) that was asked for, or the one that follows one that died: then all feeds are
+   *  to be opened again, from where they were. */
+  | { readonly type: 'reader'; readonly port: MessagePort }
   /** No more records will be put in any ring: write what is there, tell the consumers, end by the deadline. */
   | { readonly type: 'finish'; readonly deadlineMs: number }
   | MainToConsumers
@@ -29,6 +34,8 @@ export type AggregatorToMain =
   /** Core cannot start or go on; the thread ends. */
   | { readonly type: 'failed'; readonly exitCode: number; readonly message: string }
   | { readonly type: 'disk'; readonly full: boolean }
+  /** The log is to be read: a `reader` is needed. Said once. */
+  | { readonly type: 'reader-wanted' }
   /** The WebSocket port goes on with the certificate it had. */
   | { readonly type: 'tls-failed' }
   | ConsumersToMain

@@ -92,14 +92,30 @@ const SHARD_METRICS: Record<PlainShardField, Definition> = {
     'TLS handshakes with nodes that failed, or whose certificate was refused.',
   ),
   tls_missing: counter('tls_missing_total', 'Connections of nodes without TLS where it is required.'),
+  duplicates: counter('duplicate_events_total', 'Numbered events that Core had already, and dropped.'),
+  seq_missing: counter('missing_events_total', 'Numbers of events that nodes skipped.'),
+  event_acks: counter('event_acks_total', 'Acknowledgements of durable events sent to nodes.'),
+  replayed: counter('dead_letters_replayed_total', 'Refused frames that were tried again.'),
+  replayed_accepted: counter(
+    'dead_letters_replayed_accepted_total',
+    'Refused frames that were tried again, and were good.',
+  ),
 };
 
 const AGGREGATOR_METRICS: Record<AggregatorField, Definition> = {
   next_seq: gauge('log_next_sequence', 'Sequence number the next record gets.'),
+  durable_seq: gauge(
+    'log_durable_sequence',
+    'Sequence number up to which, not included, all records are fsynced.',
+  ),
   records: counter('log_records_total', 'Records written to the log.'),
   bytes_logged: counter('log_bytes_total', 'Bytes written to the log.'),
   batches: counter('log_batches_total', 'Batches written to the log, one write each.'),
   segments: gauge('log_segments', 'Segments of the log.'),
+  segments_finished: gauge('log_segments_finished', 'Segments of the log that are full or closed.'),
+  syncs: counter('log_syncs_total', 'Times the log was forced to the disk.'),
+  sync_ms: counter('log_sync_seconds_total', 'Seconds it took to force the log to the disk.', MS_TO_SECONDS),
+  sync_longest_ms: gauge('log_sync_longest_seconds', 'Longest of the last syncs.', MS_TO_SECONDS),
   dead_letters: counter('dead_letters_total', 'Refused frames written to the dead-letter log.'),
   dead_letter_bytes: counter('dead_letter_bytes_total', 'Bytes written to the dead-letter log.'),
   disk_waits: counter('disk_waits_total', 'Times a write found the disk full.'),
@@ -114,6 +130,16 @@ const AGGREGATOR_METRICS: Record<AggregatorField, Definition> = {
     'consumers_cut_off_total',
     'WebSocket consumers closed because they were too slow.',
   ),
+  consumers_in_log: gauge(
+    'consumers_in_log',
+    'Consumers that read the log, because they are behind or filter.',
+  ),
+  consumers_to_log: counter(
+    'consumers_to_log_total',
+    'Times a live consumer fell behind and was moved to the log.',
+  ),
+  consumers_to_live: counter('consumers_to_live_total', 'Times a consumer that read the log was live again.'),
+  stream_gaps: counter('stream_gaps_total', 'Gaps that consumers were told of.'),
   messages_sent: counter('stream_messages_total', 'WebSocket messages sent to consumers.'),
   bytes_sent: counter('stream_bytes_total', 'Bytes sent to consumers.'),
   heap_used_bytes: gauge('aggregator_heap_used_bytes', 'JavaScript heap in use by the aggregator.'),
@@ -284,6 +310,6 @@ function counter(name: string, help: string, scale?: number): Definition {
   return scale === undefined ? { name, help, type: 'counter' } : { name, help, type: 'counter', scale };
 }
 
-function gauge(name: string, help: string): Definition {
-  return { name, help, type: 'gauge' };
+function gauge(name: string, help: string, scale?: number): Definition {
+  return scale === undefined ? { name, help, type: 'gauge' } : { name, help, type: 'gauge', scale };
 }
