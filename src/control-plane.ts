@@ -16,13 +16,15 @@ import { CommandCenter, type KeptCommands, readKeptCommands } from './commands/c
 import type { Config } from './config/config.js';
 import { originsOf } from './config/values.js';
 import type { Control } from './control.js';
+import { ReplayMarks } from './dead-letters/marks.js';
+import { DeadLetterReader } from './dead-letters/reader.js';
+import { Replays } from './dead-letters/replays.js';
 import { Doorkeeper } from './enrolment/doorkeeper.js';
 import type { Gate } from './gate/gate.js';
 import { Registrar } from './gate/registrar.js';
 import type { Sessions } from './gate/sessions.js';
 import type { ShardDoor } from './gate/shard-door.js';
 import { LIMITS } from './limits.js';
-import { newestDeadLetters } from './log/dead-letter-reader.js';
 import type { Mode } from './native/addon.js';
 import { REGISTRY_LIMITS } from './registry/limits.js';
 import { NodeRegistry } from './registry/registry.js';
@@ -88,6 +90,7 @@ export class ControlPlane {
   readonly registrar: Registrar;
   readonly commands: CommandCenter;
   readonly backends: Backends;
+  readonly deadLetters: Replays;
   readonly rest: RestServer;
   readonly #registry: NodeRegistry;
   readonly #saver: RegistrySaver;
@@ -118,6 +121,7 @@ export class ControlPlane {
       },
       (message) => parts.tell(message),
     );
+    this.deadLetters = this.#makeDeadLetters(parts);
     this.rest = this.#makeRest(parts);
     const everySecond = setInterval(() => {
       stats.sample(performance.now());
@@ -153,7 +157,7 @@ export class ControlPlane {
   /** Nobody is answered any more. */
   async close(): Promise<void> {
     for (const clock of this.#clocks) clearInterval(clock);
-    await Promise.all([this.backends.close(), this.rest.close()]);
+    await Promise.all([this.backends.close(), this.rest.close(), this.deadLetters.close()]);
   }
 
   /** What is not in the state yet is written. The shards have ended. */
@@ -181,6 +185,17 @@ export class ControlPlane {
     return commands;
   }
 
+  #makeDeadLetters({ config, control, shards }: ControlPlaneParts): Replays {
+    const folder = join(config.storage.dir, 'dead-letters');
+    return new Replays({
+      reader: new DeadLetterReader(folder, matchesPattern),
+      marks: new ReplayMarks(folder),
+      nodes: this.#registry,
+      shards,
+      mustProve: (name) => config.tls.match_node_name || control.enrolments.get(name) !== undefined,
+    });
+  }
+
   #makeRest(parts: ControlPlaneParts): RestServer {
     const { config, version, mode, logger, control, certificates, stats, gate } = parts;
     const startedAtMs = Date.now();
@@ -200,7 +215,6 @@ export class ControlPlane {
       stats,
       metrics,
       admission: () => gate.counts(),
-      newestDeadLetters: (limit) => newestDeadLetters(join(config.storage.dir, 'dead-letters'), limit),
       about: () => ({ version, mode, startedAtMs, uptimeMs: Date.now() - startedAtMs }),
       health: () => parts.health(),
     });
@@ -211,6 +225,7 @@ export class ControlPlane {
         view,
         removal: { remove: (id) => this.remove(id) },
         commands: this.commands,
+        deadLetters: this.deadLetters,
         metrics: createRestMetrics(metrics.registry),
         ...(config.server.debug ? { debug: parts.faults } : {}),
       },

@@ -105,6 +105,8 @@ export class Core {
     this.#sessions = new Sessions(table, shards);
     this.#aggregator = new AggregatorThread(config, mode, aggregatorCounters, ground.ledger, {
       onDisk: (full) => this.#onDisk(full),
+      onDeadLettersDropped: (first, next) =>
+        logger.warn({ first, next }, 'the oldest dead letters gave way (storage.dead_letter_bytes)'),
       onReaderWanted: () => {},
       onTlsFailed: () =>
         logger.error('the WebSocket port cannot use the new certificate and keeps the one it has'),
@@ -128,6 +130,7 @@ export class Core {
         onReady: (slot) => this.#plane.registrar.noticesGiven(slot),
         onDeath: (slot) => {
           this.#gate.abandon(slot);
+          this.#plane.deadLetters.abandon(slot);
           return this.#plane.registrar.abandon(slot);
         },
       },
@@ -240,6 +243,9 @@ export class Core {
       case 'closed':
       case 'command-sent':
         this.#plane.receive(message);
+        break;
+      case 'replayed':
+        this.#plane.deadLetters.receive(message);
         break;
       case 'refused': {
         const { type: _, ...entry } = message;

@@ -121,6 +121,7 @@ export class BackendStage {
     const mode = resolveMode((process.env.HONEYBEE_INGEST_MODE as 'auto' | undefined) || 'auto').mode;
     this.aggregator = new AggregatorThread(config, mode, createAggregatorCounters(), createLedgerTable(16), {
       onDisk: () => {},
+      onDeadLettersDropped: () => {},
       onReaderWanted: () => {},
       onTlsFailed: () => {},
       onConsumer: (message) => this.backends.receive(message),

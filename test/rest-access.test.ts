@@ -27,6 +27,7 @@ import { createRestMetrics } from '../src/telemetry/rest-metrics.js';
 import { Stats } from '../src/telemetry/stats.js';
 import { afterwards, temporaryFolder } from './core-process.js';
 import { idleCommands } from './idle-commands.js';
+import { QuietLetters } from './quiet-letters.js';
 
 type Limit = 'all' | 'nodes' | 'events';
 
@@ -70,6 +71,9 @@ const TABLE: Readonly<Record<string, Row>> = {
   'GET /api/v1/stats': { roles: READ, scopes: ['all', 'events'] },
   'GET /metrics': { roles: READ, scopes: ['all', 'events'] },
   'GET /api/v1/dead-letters': { roles: READ, scopes: ['all'] },
+  'GET /api/v1/dead-letters/:id': { roles: READ, scopes: ['all'] },
+  'GET /api/v1/dead-letters/:id/bytes': { roles: READ, scopes: ['all'] },
+  'POST /api/v1/dead-letters/:id/replay': { roles: ADMIN, scopes: ['all'] },
   'GET /api/v1/audit': { roles: ADMIN, scopes: ['all'] },
   'GET /api/v1/tokens': { roles: ADMIN, scopes: ['all'] },
   'POST /api/v1/tokens': { roles: ADMIN, scopes: ['all'] },
@@ -144,6 +148,7 @@ class Rest {
         debug: { killShard() {}, killAggregator() {} },
         removal: { remove: async () => true },
         commands: idleCommands(rest.registry),
+        deadLetters: new QuietLetters(),
         metrics: createRestMetrics(metrics.registry),
         view: createCoreView({
           registry: rest.registry,
@@ -151,7 +156,6 @@ class Rest {
           stats,
           metrics,
           admission: () => NO_ADMISSION,
-          newestDeadLetters: async () => [],
           about: () => ({ version: '1', mode: 'portable', startedAtMs: 1, uptimeMs: 1 }),
           health: () => ({ status: 'ok' }),
         }),

@@ -27,6 +27,7 @@ export const REST_ERRORS = {
   NODE_NOT_FOUND: { status: 404, message: 'no node with this id is known' },
   COMMAND_NOT_FOUND: { status: 404, message: 'no command with this id is kept' },
   ROLLOUT_NOT_FOUND: { status: 404, message: 'no rollout with this id is kept' },
+  DEAD_LETTER_NOT_FOUND: { status: 404, message: 'no dead letter with this number is kept' },
   ENROLMENT_NOT_FOUND: { status: 404, message: 'no node with this name is enrolled' },
   TOKEN_NOT_FOUND: { status: 404, message: 'no token with this id was made' },
   METHOD_NOT_ALLOWED: {
@@ -36,16 +37,30 @@ export const REST_ERRORS = {
   REQUEST_TIMEOUT: { status: 408, message: 'the request was not complete in time' },
   TOKENS_FULL: { status: 409, message: 'there are as many active tokens as there may be; revoke one' },
   CONFLICT: { status: 409, message: 'this is not possible in the present state' },
+  REPLAYED_BEFORE: {
+    status: 409,
+    message: 'this dead letter was accepted before, or may have been; see force',
+  },
+  REPLAY_UNPROVEN: {
+    status: 409,
+    message:
+      'nothing shows that this dead letter is of the node it names, which has to prove who it is; see force',
+  },
   NODE_QUEUE_FULL: { status: 409, message: 'as many commands as may wait for this node do' },
   PAYLOAD_TOO_LARGE: { status: 413, message: 'the body is larger than allowed' },
   URI_TOO_LONG: { status: 414, message: 'the path is longer than allowed' },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, message: 'the body must be application/json' },
   EXPECTATION_FAILED: { status: 417, message: 'only 100-continue may be expected' },
+  NOT_REPLAYABLE: { status: 422, message: 'this dead letter cannot be tried again as it is' },
   IDEMPOTENCY_CONFLICT: { status: 422, message: 'this idempotency key was used for another request' },
   TOO_MANY_REQUESTS: { status: 429, message: 'too many requests; see the retry-after header' },
   TOO_MANY_FAILURES: { status: 429, message: 'too many wrong tokens came from this address; wait a minute' },
   HEADERS_TOO_LARGE: { status: 431, message: 'the headers are larger than allowed' },
   INTERNAL_ERROR: { status: 500, message: 'Core failed to answer; its log says why' },
+  REPLAY_UNKNOWN: {
+    status: 503,
+    message: 'it was begun, and nobody knows how it ended: look for it in the log before it is forced',
+  },
   UNAVAILABLE: { status: 503, message: 'Core cannot answer this now; try again' },
   TOO_MANY_COMMANDS: { status: 503, message: 'as many commands as Core can keep are under way; try again' },
   STATE_UNAVAILABLE: { status: 503, message: 'Core cannot write its state now; try again' },

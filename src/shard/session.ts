@@ -22,13 +22,13 @@ import { nodeCommand } from '../protocol/node-command.js';
 import { type NodeRegistration, readNodeRegistration, readTotpCode } from '../protocol/node-registration.js';
 import type { NodeStatus } from '../protocol/node-status-update.js';
 import { errorReply, nodeDisconnected, nodeRegistered, registrationAck } from '../protocol/outbound.js';
-import { documentCompiled, withPotType } from '../protocol/pot-event.js';
-import { documentLegacy, type PotStatus } from '../protocol/pot-status-update.js';
+import type { PotStatus } from '../protocol/pot-status-update.js';
 import { isForeign, objectEnds } from './bytes.js';
 import { ErrorRate } from './error-rate.js';
 import { ErrorReplies } from './error-replies.js';
 import { Framer, type FrameSink, type ShardBuffer } from './framer.js';
 import type { CloseReason, EndReason, MainToShard, ShardToMain } from './messages.js';
+import { isOfNode, KIND_COUNTER, NOT_OWN_ID, recordOf } from './node-frame.js';
 import type { ShardOutput } from './output.js';
 import type { Transport } from './transport.js';
 
@@ -335,26 +335,20 @@ export class Session implements FrameSink {
     if (this.#state !== 'registered') {
       return this.#refuse('NODE_NOT_FOUND', 'register first', bytes, start, end);
     }
-    if (kind !== KIND.nodeEvent && kind !== KIND.nodeDrop && !this.#isOwnId()) {
-      return this.#refuse(
-        'INVALID_NODE_ID',
-        'node_id is not the one this connection registered',
-        bytes,
-        start,
-        end,
-      );
-    }
+    if (!isOfNode(reader, kind, this.#digits))
+      return this.#refuse(NOT_OWN_ID.code, NOT_OWN_ID.reason, bytes, start, end);
+    const counter = KIND_COUNTER[kind];
+    if (counter !== undefined) counters[SHARD[counter]]!++;
     switch (kind) {
       case KIND.potEvent:
-        return this.#potEvent();
+        this.#speaks(DIALECT.documented);
+        return this.#event(kind);
       case KIND.compiledPotEvent:
         this.#speaks(DIALECT.compiled);
-        counters[SHARD.events_compiled]!++;
-        return this.#event(`${documentCompiled(reader, this.#potType())}\n`);
+        return this.#event(kind);
       case KIND.legacyPotEvent:
         this.#speaks(DIALECT.legacy);
-        counters[SHARD.events_legacy]!++;
-        return this.#event(`${documentLegacy(reader, this.#context.output.nowMs)}\n`);
+        return this.#event(kind);
       case KIND.nodeStatusUpdate:
         return this.#nodeStatusUpdate();
       case KIND.potStatusUpdate:
@@ -362,7 +356,6 @@ export class Session implements FrameSink {
       case KIND.nodeEvent:
         return this.#nodeEvent();
       case KIND.nodeDrop:
-        counters[SHARD.node_drops]!++;
         this.#speaks(reader.bareString ? DIALECT.bareUnits : DIALECT.objectUnits);
         return this.close('node said goodbye');
     }
@@ -395,19 +388,9 @@ export class Session implements FrameSink {
     this.#context.post({ type: 'register', session: this.number, registration, totpCode, certificateNames });
   }
 
-  #potEvent(): void {
-    const { reader } = this.#context;
-    this.#speaks(DIALECT.documented);
-    if (reader.type(FIELD.pot_type) === VALUE.absent)
-      return this.#event(`${oneLine(withPotType(reader, this.#potType()))}\n`);
-    this.#pass();
-    this.#countEvent();
-  }
-
   /** It does not say which node it is of; who filters the stream by node has to know. */
   #nodeEvent(): void {
-    const { output, reader, counters, table } = this.#context;
-    counters[SHARD.node_events]!++;
+    const { output, reader, table } = this.#context;
     // {"Error":{...}} does not tell: that is how the family that knows only bare strings writes what has fields.
     if (reader.bareString) this.#speaks(DIALECT.bareUnits);
     else if (reader.type(FIELD.type) !== VALUE.absent) this.#speaks(DIALECT.objectUnits);
@@ -416,17 +399,14 @@ export class Session implements FrameSink {
   }
 
   #nodeStatusUpdate(): void {
-    const { reader, counters } = this.#context;
-    const status = reader.string(FIELD.status) as NodeStatus;
-    counters[SHARD.status_updates]!++;
+    const status = this.#context.reader.string(FIELD.status) as NodeStatus;
     if (status === this.status) return;
     this.#pass();
     this.#report(status);
   }
 
   #potStatusUpdate(): void {
-    const { reader, counters } = this.#context;
-    counters[SHARD.pot_status_updates]!++;
+    const { reader } = this.#context;
     const potId = reader.string(FIELD.pot_id);
     const potType = reader.string(FIELD.pot_type);
     const message = reader.type(FIELD.text) === VALUE.string ? reader.string(FIELD.text) : null;
@@ -447,23 +427,15 @@ export class Session implements FrameSink {
     });
   }
 
-  /** The type of the pot that the frame's event is of. */
-  #potType(): string {
-    return this.#potTypes.get(this.#context.reader.string(FIELD.pot_id)) ?? 'unknown';
-  }
-
-  #isOwnId(): boolean {
-    const { reader } = this.#context;
-    const start = reader.start(FIELD.node_id);
-    const digits = this.#digits;
-    if (reader.end(FIELD.node_id) - start !== digits.length) return false;
-    for (let i = 0; i < digits.length; i++) if (reader.bytes[start + i] !== digits[i]) return false;
-    return true;
-  }
-
-  #event(text: string): void {
-    this.#context.output.record(text);
-    this.#context.table[this.#row + SESSION.records]!++;
+  #event(kind: Kind): void {
+    const { output, reader, table } = this.#context;
+    const text = recordOf(reader, kind, this.#potTypes, output.nowMs);
+    if (text === undefined) {
+      this.#pass();
+    } else {
+      output.record(text);
+      table[this.#row + SESSION.records]!++;
+    }
     this.#countEvent();
   }
 
@@ -536,14 +508,17 @@ export class Session implements FrameSink {
   }
 
   #deadLetter(code: ErrorCode, reason: string, bytes: Uint8Array, sizeBytes: number): void {
+    const kept = bytes.subarray(0, LIMITS.deadLetterFrameBytes);
+    const masked = maskCodes(kept);
     this.#context.output.deadLetter({
       code,
       reason,
       nodeId: this.#registration?.nodeId,
       nodeName: this.#registration?.nodeName,
       remote: this.remote,
-      bytes: maskCodes(bytes.subarray(0, LIMITS.deadLetterFrameBytes)),
+      bytes: masked,
       sizeBytes,
+      masked: masked !== kept,
     });
   }
 
@@ -627,8 +602,4 @@ export class Session implements FrameSink {
     this.#countRefused('NODE_NOT_FOUND');
     this.#deadLetter('NODE_NOT_FOUND', 'sent behind a registration that was not accepted', held, held.length);
   }
-}
-
-function oneLine(text: string): string {
-  return text.includes('\n') ? text.replace(/\r?\n/g, '') : text;
 }

@@ -12,6 +12,7 @@ import { loadAddon } from '../native/addon.js';
 import { createScanner } from '../native/scanner.js';
 import { FrameReader } from '../protocol/frame-reader.js';
 import { nodeDisconnected } from '../protocol/outbound.js';
+import { replayFrame } from './frame-replay.js';
 import { ShardBuffer } from './framer.js';
 import type { CloseReason, EndReason, MainToShard, ShardStart, ShardToMain } from './messages.js';
 import { RingStopped, ShardOutput } from './output.js';
@@ -141,6 +142,11 @@ class Shard {
       case 'close':
         this.#closeSoon(message.session, message.reason);
         break;
+      case 'replay': {
+        const verdict = replayFrame(this.#context, message);
+        this.#context.post({ type: 'replayed', replay: message.replay, verdict });
+        break;
+      }
       case 'tls':
         this.#tls?.renew(message.material);
         break;

@@ -11,6 +11,8 @@ import type { AggregatorStart, AggregatorToMain, MainToAggregator } from './mess
 
 export interface AggregatorHooks {
   onDisk(full: boolean): void;
+  /** The oldest dead letters gave way: from `first` up to `next`, not included. */
+  onDeadLettersDropped(first: number, next: number): void;
   /** The log is to be read: call useReader(). */
   onReaderWanted(): void;
   /** The WebSocket port cannot use the new certificate. */
@@ -61,6 +63,9 @@ export class AggregatorThread {
             break;
           case 'disk':
             this.#hooks.onDisk(message.full);
+            break;
+          case 'dead-letters-dropped':
+            this.#hooks.onDeadLettersDropped(message.first, message.next);
             break;
           case 'reader-wanted':
             this.#hooks.onReaderWanted();

@@ -12,10 +12,10 @@
 import { join } from 'node:path';
 import { getHeapStatistics } from 'node:v8';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { DeadLetterLog } from '../dead-letters/log.js';
 import { EXIT, FatalError } from '../errors.js';
 import { Accounts } from '../ledger/accounts.js';
 import { LIMITS } from '../limits.js';
-import { DeadLetterLog } from '../log/dead-letter-log.js';
 import { isDiskFull, SegmentWriter } from '../log/segment-writer.js';
 import { AGGREGATOR } from '../memory/counters.js';
 import { RingConsumer, RUN } from '../memory/ring.js';
@@ -67,10 +67,22 @@ class Aggregator {
           throw new FatalError(EXIT.ioError, `the event log cannot be forced to the disk: ${error.message}`);
         },
       });
-      this.#deadLetters = new DeadLetterLog(
-        join(config.storage.dir, 'dead-letters'),
-        config.storage.dead_letter_bytes,
-      );
+      this.#deadLetters = new DeadLetterLog({
+        folder: join(config.storage.dir, 'dead-letters'),
+        maxBytes: config.storage.dead_letter_bytes,
+        fsync: config.storage.fsync,
+        fsyncIntervalMs: config.storage.fsync_interval_ms,
+        onDropped: (first, next) => {
+          this.#counters[AGGREGATOR.dead_letters_dropped]! += next - first;
+          post({ type: 'dead-letters-dropped', first, next });
+        },
+        onSyncFailed: (error) => {
+          throw new FatalError(
+            EXIT.ioError,
+            `the dead letters cannot be forced to the disk: ${error.message}`,
+          );
+        },
+      });
     } catch (error) {
       throw new FatalError(
         EXIT.cannotCreate,
@@ -180,7 +192,9 @@ class Aggregator {
   /** Starts an fsync that is due, and sees to it that the next one is not forgotten. */
   #sync(): void {
     this.#segments.sync(performance.now());
-    if (this.#syncTimer !== undefined || this.#segments.durableSeq === this.#segments.nextSeq) return;
+    const lettersWait = this.#deadLetters.sync(performance.now());
+    if (this.#syncTimer !== undefined) return;
+    if (this.#segments.durableSeq === this.#segments.nextSeq && !lettersWait) return;
     this.#syncTimer = setTimeout(() => {
       this.#syncTimer = undefined;
       if (!this.#ended) this.#sync();
