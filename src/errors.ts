@@ -57,6 +57,8 @@ export function errorIndex(code: ErrorCode): number {
 export const EXIT = {
   ok: 0,
   usage: 64,
+  /** Not all of what a command was asked to do could be done: something was refused, or is not there. */
+  dataError: 65,
   /** A port is in use or cannot be bound. */
   unavailable: 69,
   /** A broken invariant, or a thread that Core cannot live without died. */

@@ -6,6 +6,7 @@
  */
 import { ROLES, type Role } from '../access/principal.js';
 import { nearest } from '../config/nearest.js';
+import { type DeadLetterAction, deadLetterAction } from './deadletter-arguments.js';
 import {
   COMMANDS,
   type Command,
@@ -74,6 +75,12 @@ export interface EnrollArguments extends ConfigArguments {
   readonly json: boolean;
 }
 
+export interface DeadLetterArguments extends ConfigArguments {
+  readonly command: 'deadletter';
+  readonly action: DeadLetterAction;
+  readonly json: boolean;
+}
+
 export interface PlainArguments {
   readonly command: 'help' | 'version';
 }
@@ -84,6 +91,7 @@ export type Arguments =
   | TailArguments
   | TokenArguments
   | EnrollArguments
+  | DeadLetterArguments
   | PlainArguments;
 
 export const DEFAULT_URL = { status: 'http://127.0.0.1:9002', tail: 'ws://127.0.0.1:9003' } as const;
@@ -101,7 +109,7 @@ export function parseArguments(argv: readonly string[]): Arguments {
     if (command === 'version') noMoreWords(given, 1);
     return { command };
   }
-  if (command !== 'token' && command !== 'enroll') noMoreWords(given, 1);
+  if (command !== 'token' && command !== 'enroll' && command !== 'deadletter') noMoreWords(given, 1);
   checkOptions(command, given);
   switch (command) {
     case 'run':
@@ -114,6 +122,13 @@ export function parseArguments(argv: readonly string[]): Arguments {
       return { command, action: tokenAction(given), json: given.options.has('json'), ...configOf(given) };
     case 'enroll':
       return { command, action: enrollAction(given), json: given.options.has('json'), ...configOf(given) };
+    case 'deadletter':
+      return {
+        command,
+        action: deadLetterAction(given),
+        json: given.options.has('json'),
+        ...configOf(given),
+      };
   }
 }
 

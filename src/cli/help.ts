@@ -11,8 +11,9 @@ import { COMMANDS } from './options.js';
 const columns = 100;
 
 const TOGETHER =
-  'token and enroll go to the Core that holds the data directory, or to the directory itself where none runs. They find ' +
-  'it as Core does: --config, the settings below, the environment.';
+  'token and enroll go to the Core that holds the data directory, or to the directory itself where none runs; deadletter ' +
+  'reads the directory, and asks the Core to try a frame again. They find it as Core does: --config, the settings below, ' +
+  'the environment.';
 
 const PLACEHOLDERS: Readonly<Record<(Setting & { kind: 'string' })['format'], string>> = {
   host: 'HOST',
@@ -29,6 +30,7 @@ const secondColumn = 2 + Math.max(...SETTINGS.map((setting) => flagOf(setting).l
 const EXIT_MEANING: Partial<Record<keyof typeof EXIT, string>> = {
   ok: 'stopped in order, everything that was read is on disk',
   usage: 'the command line is wrong',
+  dataError: 'a command could not do all that it was asked to: something was refused, or is not there',
   unavailable: 'a port is in use; or there is no Core that answers',
   software: 'a thread that Core cannot live without died',
   cannotCreate: 'the data directory or the log folder cannot be written',
@@ -55,6 +57,11 @@ function usage(): string {
     '       honeybee-core token revoke ID',
     '       honeybee-core enroll NAME [--json]',
     '       honeybee-core enroll --list | --rotate NAME | --revoke NAME | --open TIME | --close [--json]',
+    '       honeybee-core deadletter list [--code CODE] [--node NODE] [--since TIME] [--until TIME] [--limit N] [--json]',
+    '       honeybee-core deadletter show ID [--json]',
+    '       honeybee-core deadletter export [--code CODE] ... [--output FILE]',
+    '       honeybee-core deadletter replay ID... [--file FILE] [--force] [--dry-run] [--json]',
+    '       honeybee-core deadletter replay --all [--code CODE] ... [--force] [--dry-run] [--json]',
     '',
     ...wrap(TOGETHER, columns),
   ].join('\n');
@@ -83,7 +90,20 @@ function options(): string {
     ['--revoke NAME', 'enroll: the node cannot register any more'],
     ['--open TIME', 'enroll: unknown nodes may enroll themselves for 10m, 2h, ...'],
     ['--close', 'enroll: ends that'],
-    ['--json', 'token, enroll: JSON on standard output'],
+    ['--code CODE', 'deadletter: only frames refused with this error code; more than once for several'],
+    [
+      '--node NODE',
+      'deadletter: only frames of this node: its id, or its name with * for any run of characters',
+    ],
+    ['--since TIME', 'deadletter: only frames refused since then: 2h or 30d ago, a day, or an ISO 8601 time'],
+    ['--until TIME', 'deadletter: only frames refused before then'],
+    ['--limit N', 'deadletter list: so many, the newest (default 50)'],
+    ['--output FILE', 'deadletter export: where to, instead of standard output'],
+    ['--file FILE', 'deadletter replay: a corrected frame to try instead'],
+    ['--all', 'deadletter replay: all that match and were not accepted before, the oldest first'],
+    ['--force', 'deadletter replay: also frames that were accepted before, or whose node is not sure'],
+    ['--dry-run', 'deadletter replay: only say what would become of them'],
+    ['--json', 'token, enroll, deadletter: JSON on standard output'],
     ['-h, --help', 'prints this text'],
     ['-V, --version', 'prints the version'],
   ]);

@@ -87,7 +87,7 @@ export const DeadLetterRow = Type.Object(
 );
 
 export const DeadLetterList = Type.Object({
-  dead_letters: Type.Array(DeadLetterRow),
+  dead_letters: Type.Array(DeadLetterRow, { description: 'in the order that was asked for' }),
   next: Type.Unsafe<number | null>({
     type: ['integer', 'null'],
     description:

@@ -173,18 +173,20 @@ export function deadLetterRoutes(app: RestApp, letters: DeadLetterService, audit
       }
       if (result.outcome === 'accepted') record('done');
       else record('refused', result.code);
-      return { id, dry_run: dryRun, ...rowOf(result) };
+      return sendJsonText(reply, answerOf(id, dryRun, result));
     },
   );
 }
 
-function rowOf(result: ReplayResult) {
-  if (result.outcome === 'refused') {
-    const { outcome, code, reason } = result;
-    return { outcome, node_id: null, records: [], events: 0, code, reason };
-  }
-  const { outcome, nodeId, records, events } = result;
-  return { outcome, node_id: BigInt(nodeId), records: [...records], events, code: null, reason: null };
+/** As JSON: a serialiser would round the id. */
+function answerOf(id: number, dryRun: boolean, result: ReplayResult): string {
+  const refused = result.outcome === 'refused' ? result : undefined;
+  const accepted = result.outcome === 'accepted' ? result : undefined;
+  return (
+    `{"id":${id},"outcome":"${result.outcome}","dry_run":${dryRun},"node_id":${accepted?.nodeId ?? null},` +
+    `"records":${JSON.stringify(accepted?.records ?? [])},"events":${accepted?.events ?? 0},` +
+    `"code":${JSON.stringify(refused?.code ?? null)},"reason":${JSON.stringify(refused?.reason ?? null)}}`
+  );
 }
 
 async function read<T>(reply: FastifyReply, work: () => Promise<T>): Promise<T> {
