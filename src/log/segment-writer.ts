@@ -145,6 +145,10 @@ export class SegmentWriter {
     };
   }
 
+  readTail(_fromSeq: number, _maxBytes: number): Uint8Array | undefined {
+    return undefined;
+  }
+
   /** Starts an fsync where one is due. To be called often; with `always` after every batch. */
   sync(nowMs: number): void {
     const { fsync, fsyncIntervalMs } = this.#options;
