@@ -77,7 +77,7 @@ export class Core {
       control.checkListeners();
       const table = createSessionTable(config.ingest.max_connections);
       const ledger = createLedgerTable(REGISTRY_LIMITS.nodes);
-      const kept = await readKeptNodes(control.state, table, logger);
+      const kept = await readKeptNodes(control, table, logger);
       core = new Core(config, version, logger, { data, control, certificates, table, ledger, kept });
       await core.#listen(version);
       return core;
