@@ -15,6 +15,14 @@ export class Accounts {
     this.#table = table;
   }
 
+  /** The notice was appended that the node of this row is there, under this id. */
+  registered(row: number, id: bigint, numbered: boolean): void {
+    const at = row * LEDGER_STRIDE;
+    this.#table[at + LEDGER.id_low] = Number(id & 0xffff_ffffn);
+    this.#table[at + LEDGER.id_high] = Number(id >> 32n);
+    this.#table[at + LEDGER.numbered] = numbered ? 1 : 0;
+  }
+
   /** A run of a node was appended to the log. */
   logged(row: number, records: number, events: number, seq: number): void {
     if (row === NO_ROW) return;

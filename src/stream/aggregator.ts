@@ -229,8 +229,9 @@ class Aggregator {
     let records = ring.count;
     const marks = this.#marks;
     marks.length = 0;
-    marks.push(ring.row, ring.count, ring.events, ring.seq);
-    const owner = kind === RUN.nodeRecord ? ring.nodeId : undefined;
+    const { row, seq } = ring;
+    if (kind === RUN.records || kind === RUN.nodeRecord) marks.push(row, ring.count, ring.events, seq);
+    const owner = kind === RUN.nodeRecord || kind === RUN.registered ? ring.nodeId : undefined;
     ring.take();
     if (kind === RUN.records) {
       while (
@@ -262,12 +263,15 @@ class Aggregator {
       this.#counters[AGGREGATOR.records]! += records;
       this.#counters[AGGREGATOR.bytes_logged]! += lengthBytes;
       this.#counters[AGGREGATOR.batches]!++;
+      if (kind === RUN.registered) this.#accounts.registered(row, owner!, seq === 1);
       for (let i = 0; i < marks.length; i += 4)
         this.#accounts.logged(marks[i]!, marks[i + 1]!, marks[i + 2]!, marks[i + 3]!);
-      if (this.#consumers.wanted) this.#consumers.publish(lines, records, owner);
+      if (this.#consumers.wanted)
+        this.#consumers.publish(lines, records, kind === RUN.nodeRecord ? owner : undefined);
     } else {
       this.#counters[AGGREGATOR.dead_letters]!++;
       this.#counters[AGGREGATOR.dead_letter_bytes]! += lengthBytes;
+      if (seq > 0) this.#accounts.logged(row, 0, 0, seq);
     }
     ring.release();
     return lengthBytes;
