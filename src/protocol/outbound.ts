@@ -55,8 +55,8 @@ export function nodeRegistered(
   const { nodeId, nodeName, address, port, nodeType } = node;
   return frame(
     'NodeRegistered',
-    `{"node_id":${nodeId},"node_serial":${serial},"node_name":${JSON.stringify(nodeName)},"address":${JSON.stringify(address)},"port":${port},` +
-      `"node_type":"${nodeType}",${numbered ? `"features":["${EVENT_ACK}"],` : ''}"remote":${JSON.stringify(remote)},"timestamp":"${new Date(atMs).toISOString()}"}`,
+    `{"node_id":${nodeId},"node_name":${JSON.stringify(nodeName)},"address":${JSON.stringify(address)},"port":${port},` +
+      `"node_type":"${nodeType}",${numbered ? `"features":["${EVENT_ACK}"],` : ''}"remote":${JSON.stringify(remote)},"timestamp":"${new Date(atMs).toISOString()}","node_serial":${serial}}`,
   );
 }
 
@@ -71,7 +71,7 @@ export function nodeDisconnected(
 ): string {
   return frame(
     'NodeDisconnected',
-    `{"node_id":${nodeId},"node_serial":${serial},"node_name":${JSON.stringify(nodeName)},"status":"${status}","reason":${JSON.stringify(reason)},` +
-      `"timestamp":"${new Date(atMs).toISOString()}"}`,
+    `{"node_id":${nodeId},"node_name":${JSON.stringify(nodeName)},"status":"${status}","reason":${JSON.stringify(reason)},` +
+      `"timestamp":"${new Date(atMs).toISOString()}","node_serial":${serial}}`,
   );
 }
