@@ -14,6 +14,8 @@ import { ControlPlane, type KeptNodes, readKeptNodes } from './control-plane.js'
 import { EXIT, FatalError } from './errors.js';
 import { Gate } from './gate/gate.js';
 import { Sessions } from './gate/sessions.js';
+import { Ledger } from './ledger/ledger.js';
+import { LIMITS } from './limits.js';
 import { type DataDirectory, holdDataDirectory } from './log/data-directory.js';
 import { createAggregatorCounters } from './memory/counters.js';
 import { createLedgerTable } from './memory/ledger-table.js';
@@ -41,8 +43,7 @@ interface Ground {
   readonly control: Control;
   readonly certificates: Certificates | undefined;
   readonly table: Float64Array;
-  /** memory/ledger-table.ts */
-  readonly ledger: Float64Array;
+  readonly ledger: Ledger;
   readonly kept: KeptNodes;
 }
 
@@ -76,8 +77,8 @@ export class Core {
       control = await Control.open(config, logger);
       control.checkListeners();
       const table = createSessionTable(config.ingest.max_connections);
-      const ledger = createLedgerTable(REGISTRY_LIMITS.nodes);
-      const kept = await readKeptNodes(control, table, logger);
+      const ledger = new Ledger(createLedgerTable(REGISTRY_LIMITS.nodes + LIMITS.ledgerSpareRows));
+      const kept = await readKeptNodes(control, table, ledger, logger);
       core = new Core(config, version, logger, { data, control, certificates, table, ledger, kept });
       await core.#listen(version);
       return core;
@@ -106,7 +107,7 @@ export class Core {
     const stats = new Stats(aggregatorCounters);
     const shards = this.#shardCount();
     this.#sessions = new Sessions(table, shards);
-    this.#aggregator = new AggregatorThread(config, mode, aggregatorCounters, ground.ledger, {
+    this.#aggregator = new AggregatorThread(config, mode, aggregatorCounters, ground.ledger.table, {
       onDisk: (full) => this.#onDisk(full),
       onReaderWanted: () => this.#reader.wanted(),
       onTlsFailed: () =>
@@ -129,7 +130,7 @@ export class Core {
         mode,
         shards,
         sessions: table,
-        ledger: ground.ledger,
+        ledger: ground.ledger.table,
         aggregator: this.#aggregator,
         stats,
         logger,
@@ -155,6 +156,7 @@ export class Core {
         certificates,
         stats,
         table,
+        ledger: ground.ledger,
         sessions: this.#sessions,
         shards: this.#shards,
         gate: this.#gate,
