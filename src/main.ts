@@ -13,7 +13,9 @@ import { ControlPlane, type KeptNodes, readKeptNodes } from './control-plane.js'
 import { EXIT, FatalError } from './errors.js';
 import { Gate } from './gate/gate.js';
 import { Sessions } from './gate/sessions.js';
+import { KeeperThread } from './keeper/keeper-thread.js';
 import { type DataDirectory, holdDataDirectory } from './log/data-directory.js';
+import { readSigningKey } from './log/signing-key.js';
 import { createAggregatorCounters } from './memory/counters.js';
 import { createLedgerTable } from './memory/ledger-table.js';
 import { createSessionTable } from './memory/session-table.js';
@@ -23,6 +25,7 @@ import type { Health } from './rest/view.js';
 import type { ShardToMain } from './shard/messages.js';
 import { AggregatorThread } from './stream/aggregator-thread.js';
 import { ShardSupervisor } from './supervisor.js';
+import { boundedLogger } from './telemetry/bounded-logger.js';
 import { Stats } from './telemetry/stats.js';
 import { Certificates } from './tls/certificates.js';
 
@@ -53,6 +56,7 @@ export class Core {
   readonly #control: Control;
   readonly #certificates: Certificates | undefined;
   readonly #aggregator: AggregatorThread;
+  readonly #keeper: KeeperThread;
   readonly #shards: ShardSupervisor;
   readonly #gate: Gate;
   readonly #sessions: Sessions;
@@ -66,6 +70,8 @@ export class Core {
   /** Starts Core; resolves when everything listens. Throws a FatalError, with everything it had started ended. */
   static async start(config: Config, version: string, logger: Logger): Promise<Core> {
     const certificates = await Certificates.open(config.tls, logger);
+    // The keeper reads it again; a mistake is said before anything has started.
+    readSigningKey(config.storage.signing_key_file);
     const data = await holdDataDirectory(config.storage.dir);
     let control: Control | undefined;
     let core: Core | undefined;
@@ -110,6 +116,9 @@ export class Core {
         logger.error('the WebSocket port cannot use the new certificate and keeps the one it has'),
       onConsumer: (message) => this.#plane.backends.receive(message),
       onDeath: (error) => this.#onAggregatorDeath(error),
+    });
+    this.#keeper = new KeeperThread(config, mode, aggregatorCounters, boundedLogger(logger), {
+      onTrouble: (there) => this.#onTrouble('the log cannot be sealed, compressed or shortened', there),
     });
     this.#shards = new ShardSupervisor(
       {
@@ -173,7 +182,7 @@ export class Core {
     const timer = setTimeout(() => this.#shards.abandonRings(), this.#config.server.shutdown_timeout_ms);
     await this.#shards.drain();
     clearTimeout(timer);
-    const runsLeft = await this.#aggregator.finish(deadlineMs);
+    const [runsLeft] = await Promise.all([this.#aggregator.finish(deadlineMs), this.#keeper.stop()]);
     await this.#close(deadlineMs);
     if (runsLeft > 0) {
       this.#logger.fatal({ runsLeft }, 'stopped before everything that was read could be written');
@@ -194,6 +203,9 @@ export class Core {
     const { proxyPort, recovered } = await this.#aggregator.ready;
     if (recovered.tornBytes > 0 || recovered.reindexedRecords > 0)
       this.#logger.warn(recovered, 'log recovered after an unclean end');
+    this.#keeper.start();
+    // Of the named consumers; retention deletes nothing before it is told.
+    this.#keeper.useCursor(null);
     await this.#shards.start(this.#shardCount());
     await this.#control.serve(this.#plane.rest);
     const backendPort = await this.#plane.listen();
@@ -302,12 +314,13 @@ export class Core {
     return {
       killShard: (slot: number) => this.#shards.post(slot, { type: 'die' }),
       killAggregator: () => this.#aggregator.die(),
+      killKeeper: () => this.#keeper.die(),
     };
   }
 
   async #close(deadlineMs: number): Promise<void> {
     this.#certificates?.close();
-    await Promise.all([this.#shards.close(), this.#plane.close()]);
+    await Promise.all([this.#shards.close(), this.#plane.close(), this.#keeper.stop()]);
     await this.#plane.save();
     await this.#control.close(deadlineMs);
     this.#data.release();
@@ -318,7 +331,7 @@ export class Core {
     this.#stopping = true;
     this.#gate.stop();
     this.#certificates?.close();
-    await Promise.all([this.#shards.close(), this.#plane.close()]);
+    await Promise.all([this.#shards.close(), this.#plane.close(), this.#keeper.stop()]);
     await this.#aggregator.finish(Date.now());
     await this.#plane.save();
   }

@@ -12,6 +12,7 @@ import type { CoreView } from '../view.js';
 export interface Faults {
   killShard(shard: number): void;
   killAggregator(): void;
+  killKeeper(): void;
 }
 
 const ShardParams = Type.Object({
@@ -60,6 +61,25 @@ export function debugRoutes(app: RestApp, view: CoreView, faults: Faults): void 
     async (_request, reply) => {
       faults.killAggregator();
       return reply.code(202).send({ killed: 'aggregator' });
+    },
+  );
+
+  app.post(
+    '/debug/keeper/kill',
+    {
+      bodyLimit: REST_LIMITS.noBodyBytes,
+      config: { access: 'admin' },
+      schema: {
+        operationId: 'killKeeper',
+        tags: ['debug'],
+        summary: 'end the keeper of the log as if it had crashed',
+        description: 'It is started again. Only with `server.debug`.',
+        response: { 202: Killed },
+      },
+    },
+    async (_request, reply) => {
+      faults.killKeeper();
+      return reply.code(202).send({ killed: 'keeper' });
     },
   );
 }
