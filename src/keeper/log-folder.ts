@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { LogFiles } from '../log/files.js';
 import { parseSegmentName, segmentName } from '../log/format.js';
 import { parseGzipName } from '../log/gzip-index.js';
-import { IndexFile } from '../log/index-file.js';
+import { WholeIndex } from '../log/whole-index.js';
 import {
   decodeRetentionSeal,
   decodeSeal,
@@ -74,8 +74,8 @@ export class LogFolder {
   }
 
   /** Undefined where it is missing or of something else. */
-  readIndex(segment: KeptSegment): IndexFile | undefined {
-    return IndexFile.read(this.pathOf(segment, 'idx'), segment.firstSeq);
+  readIndex(segment: KeptSegment): WholeIndex | undefined {
+    return WholeIndex.read(this.pathOf(segment, 'idx'), segment.firstSeq);
   }
 
   /** When its oldest record was received, as far as its index knows. */

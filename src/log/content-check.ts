@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { Addon } from '../native/addon.js';
 import type { IndexEntry } from './format.js';
-import type { IndexFile } from './index-file.js';
+import type { WholeIndex } from './whole-index.js';
 
 /** A batch whose bytes are not those that were written. */
 export interface DamagedBatch {
@@ -38,7 +38,7 @@ export class ContentCheck {
   #lastByte = NEWLINE;
 
   /** `countLines`: a batch must also have as many lines as its index entry says, which takes its time. */
-  constructor(index: IndexFile, addon: Addon | undefined, countLines: boolean) {
+  constructor(index: WholeIndex, addon: Addon | undefined, countLines: boolean) {
     this.#entries = index.entries();
     this.#crc32 = addon?.crc32 === undefined ? crc32 : addon.crc32;
     this.#countLines = countLines;

@@ -1,5 +1,5 @@
 /**
- * Reads the index of a finished segment: checked once as a whole, then entry by entry. Format in format.ts. Any thread.
+ * The index of a finished segment, read and checked as a whole, then given entry by entry. Format in format.ts. Any thread.
  */
 import { readFileSync } from 'node:fs';
 import {
@@ -10,7 +10,7 @@ import {
   type IndexEntry,
 } from './format.js';
 
-export class IndexFile {
+export class WholeIndex {
   /** Good entries: up to the first that is damaged or does not follow. */
   readonly count: number;
   /** Nothing else stands in the file. */
@@ -25,7 +25,7 @@ export class IndexFile {
   readonly #bytes: Buffer;
 
   /** Undefined where there is no such file, or where it is of something else. */
-  static read(path: string, firstSeq: number): IndexFile | undefined {
+  static read(path: string, firstSeq: number): WholeIndex | undefined {
     let bytes: Buffer;
     try {
       bytes = readFileSync(path);
@@ -33,7 +33,7 @@ export class IndexFile {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       throw error;
     }
-    return decodeIndexHeader(bytes) === firstSeq ? new IndexFile(bytes, firstSeq) : undefined;
+    return decodeIndexHeader(bytes) === firstSeq ? new WholeIndex(bytes, firstSeq) : undefined;
   }
 
   private constructor(bytes: Buffer, firstSeq: number) {
