@@ -6,6 +6,7 @@
  *   stop:   node port -> shards drain -> aggregator writes the rest and says goodbye -> REST -> state -> data directory
  */
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Config } from './config/config.js';
 import { Control } from './control.js';
@@ -21,6 +22,7 @@ import { createLedgerTable } from './memory/ledger-table.js';
 import { createSessionTable } from './memory/session-table.js';
 import { resolveMode } from './native/addon.js';
 import { REGISTRY_LIMITS } from './registry/limits.js';
+import { ReaderThread } from './replay/reader-thread.js';
 import type { Health } from './rest/view.js';
 import type { ShardToMain } from './shard/messages.js';
 import { AggregatorThread } from './stream/aggregator-thread.js';
@@ -57,6 +59,7 @@ export class Core {
   readonly #certificates: Certificates | undefined;
   readonly #aggregator: AggregatorThread;
   readonly #keeper: KeeperThread;
+  readonly #reader: ReaderThread;
   readonly #shards: ShardSupervisor;
   readonly #gate: Gate;
   readonly #sessions: Sessions;
@@ -111,7 +114,7 @@ export class Core {
     this.#sessions = new Sessions(table, shards);
     this.#aggregator = new AggregatorThread(config, mode, aggregatorCounters, ground.ledger, {
       onDisk: (full) => this.#onDisk(full),
-      onReaderWanted: () => {},
+      onReaderWanted: () => this.#reader.wanted(),
       onTlsFailed: () =>
         logger.error('the WebSocket port cannot use the new certificate and keeps the one it has'),
       onConsumer: (message) => this.#plane.backends.receive(message),
@@ -119,6 +122,15 @@ export class Core {
     });
     this.#keeper = new KeeperThread(config, mode, aggregatorCounters, boundedLogger(logger), {
       onTrouble: (there) => this.#onTrouble('the log cannot be sealed, compressed or shortened', there),
+    });
+    this.#reader = new ReaderThread(join(config.storage.dir, 'log'), mode, aggregatorCounters, {
+      useReader: (port) => this.#aggregator.useReader(port),
+      nodeNames: () => [],
+      onDeath: (error) =>
+        logger.error(
+          { reason: error.stack ?? error.message },
+          'the reader of the log died and is started again',
+        ),
     });
     this.#shards = new ShardSupervisor(
       {
@@ -155,6 +167,7 @@ export class Core {
         sessions: this.#sessions,
         shards: this.#shards,
         gate: this.#gate,
+        reader: this.#reader,
         tell: (message) => this.#aggregator.tell(message),
         health: () => this.#health,
         faults: this.#faults(),
@@ -315,12 +328,13 @@ export class Core {
       killShard: (slot: number) => this.#shards.post(slot, { type: 'die' }),
       killAggregator: () => this.#aggregator.die(),
       killKeeper: () => this.#keeper.die(),
+      killReader: () => this.#reader.die(),
     };
   }
 
   async #close(deadlineMs: number): Promise<void> {
     this.#certificates?.close();
-    await Promise.all([this.#shards.close(), this.#plane.close(), this.#keeper.stop()]);
+    await Promise.all([this.#shards.close(), this.#plane.close(), this.#reader.close(), this.#keeper.stop()]);
     await this.#plane.save();
     await this.#control.close(deadlineMs);
     this.#data.release();
@@ -331,7 +345,7 @@ export class Core {
     this.#stopping = true;
     this.#gate.stop();
     this.#certificates?.close();
-    await Promise.all([this.#shards.close(), this.#plane.close(), this.#keeper.stop()]);
+    await Promise.all([this.#shards.close(), this.#plane.close(), this.#reader.close(), this.#keeper.stop()]);
     await this.#aggregator.finish(Date.now());
     await this.#plane.save();
   }

@@ -85,6 +85,7 @@ const TABLE: Readonly<Record<string, Row>> = {
   'POST /debug/shards/:shard/kill': { roles: ADMIN, scopes: ['all'] },
   'POST /debug/aggregator/kill': { roles: ADMIN, scopes: ['all'] },
   'POST /debug/keeper/kill': { roles: ADMIN, scopes: ['all'] },
+  'POST /debug/reader/kill': { roles: ADMIN, scopes: ['all'] },
 };
 
 interface Answer {
@@ -142,7 +143,7 @@ class Rest {
       },
       logger: pino({ level: 'info' }, { write: (line: string) => rest.logLines.push(line) }),
       core: {
-        debug: { killShard() {}, killAggregator() {}, killKeeper() {} },
+        debug: { killShard() {}, killAggregator() {}, killReader() {}, killKeeper() {} },
         removal: { remove: async () => true },
         commands: idleCommands(rest.registry),
         metrics: createRestMetrics(metrics.registry),

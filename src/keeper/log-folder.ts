@@ -7,7 +7,6 @@ import { join } from 'node:path';
 import type { LogFiles } from '../log/files.js';
 import { parseSegmentName, segmentName } from '../log/format.js';
 import { parseGzipName } from '../log/gzip-index.js';
-import { WholeIndex } from '../log/whole-index.js';
 import {
   decodeRetentionSeal,
   decodeSeal,
@@ -16,6 +15,7 @@ import {
   type Seal,
   sealFileName,
 } from '../log/seal.js';
+import { WholeIndex } from '../log/whole-index.js';
 
 export interface KeptSegment {
   readonly firstSeq: number;

@@ -118,7 +118,7 @@ class Aggregator {
         this.#renewTls(LIMITS.tlsRenewTries);
         break;
       case 'reader':
-        throw new Error('nobody has asked for the reader');
+        break;
       case 'finish':
         this.#finishBy = message.deadlineMs;
         this.#drain();
