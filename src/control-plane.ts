@@ -28,6 +28,7 @@ import { REGISTRY_LIMITS } from './registry/limits.js';
 import { NodeRegistry } from './registry/registry.js';
 import { restoreRegistry } from './registry/restore.js';
 import { RegistrySaver } from './registry/saver.js';
+import { ABSENT } from './rest/absent.js';
 import { createCoreView } from './rest/core-view.js';
 import type { Faults } from './rest/routes/debug.js';
 import { createRestServer, type RestServer } from './rest/server.js';
@@ -211,6 +212,7 @@ export class ControlPlane {
         view,
         removal: { remove: (id) => this.remove(id) },
         commands: this.commands,
+        log: { ...ABSENT, storage: config.storage },
         metrics: createRestMetrics(metrics.registry),
         ...(config.server.debug ? { debug: parts.faults } : {}),
       },
