@@ -169,6 +169,7 @@ export class Core {
         sessions: this.#sessions,
         shards: this.#shards,
         gate: this.#gate,
+        keeper: this.#keeper,
         reader: this.#reader,
         tell: (message) => this.#aggregator.tell(message),
         health: () => this.#health,
@@ -219,8 +220,6 @@ export class Core {
     if (recovered.tornBytes > 0 || recovered.reindexedRecords > 0)
       this.#logger.warn(recovered, 'log recovered after an unclean end');
     this.#keeper.start();
-    // Of the named consumers; retention deletes nothing before it is told.
-    this.#keeper.useCursor(null);
     await this.#shards.start(this.#shardCount());
     await this.#control.serve(this.#plane.rest);
     const backendPort = await this.#plane.listen();

@@ -15,7 +15,7 @@ import {
   decodeGzipIndex,
   encodeGzipIndex,
   type GzipIndex,
-  gzipWholeIndexName,
+  gzipIndexFileName,
   memberOf,
   memberOffsets,
 } from '../log/gzip-index.js';
@@ -37,24 +37,24 @@ export function* compressSegment(
       const index = yield* writeMembers(folder, segment, seal, temporary, addon);
       if (!(yield* holds(folder, temporary, index, seal, addon)))
         throw new Error(`the compressed segment ${segment.firstSeq} is not what was written`);
-      wholeFiles.write(gzipWholeIndexName(segment.firstSeq), encodeGzipIndex(index));
+      wholeFiles.write(gzipIndexFileName(segment.firstSeq), encodeGzipIndex(index));
       folder.files.rename(temporary, compressed);
       there = false;
     } finally {
       if (there) removeIfThere(folder, temporary);
     }
-    folder.files.syncFolder(folder.path);
+    folder.files.syncFolderNow(folder.path);
   } else {
     const index = readGzipIndex(folder, segment);
     if (index === undefined || !(yield* holds(folder, compressed, index, seal, addon))) {
       // From the beginning, next time.
       folder.files.unlink(compressed);
-      folder.files.syncFolder(folder.path);
+      folder.files.syncFolderNow(folder.path);
       return undefined;
     }
   }
   folder.files.unlink(folder.pathOf(segment, 'ndjson'));
-  folder.files.syncFolder(folder.path);
+  folder.files.syncFolderNow(folder.path);
   return undefined;
 }
 
