@@ -678,7 +678,10 @@ class Spool implements EventQueue {
       if (whole < bytes.length) {
         const left = bytes.length - whole;
         if (name !== names.at(-1))
-          throw new Fatal(EXIT.usage, `--spool: ${path} is damaged at byte ${whole}`);
+          throw new Fatal(
+            EXIT.usage,
+            `--spool: ${path} is damaged at byte ${whole}; move it away to go on without it`,
+          );
         warn('spool', `${path} ended with ${left} bytes that are no whole event; cut`);
         const fd = openSync(path, 'r+');
         ftruncateSync(fd, whole);
@@ -700,10 +703,8 @@ class Spool implements EventQueue {
       const end = bytes.indexOf(10, start);
       if (end < 0) return start;
       const line = bytes.subarray(start, end);
-      const number = `"seq":${seq},`;
-      const isNext = line
-        .subarray(this.#head.length, this.#head.length + number.length)
-        .equals(Buffer.from(number));
+      const begin = Buffer.concat([this.#head, Buffer.from(`"seq":${seq},`)]);
+      const isNext = line.subarray(0, begin.length).equals(begin);
       const [, id] =
         /^{"version":2,"message":{"PotEvent":{"node_id":(\d+),/.exec(String(line.subarray(0, 80))) ?? [];
       if (!isNext && id !== undefined && id !== String(this.#nodeId))
