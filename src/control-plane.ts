@@ -21,9 +21,11 @@ import type { Gate } from './gate/gate.js';
 import { Registrar } from './gate/registrar.js';
 import type { Sessions } from './gate/sessions.js';
 import type { ShardDoor } from './gate/shard-door.js';
+import type { Ledger } from './ledger/ledger.js';
 import { LIMITS } from './limits.js';
 import { newestDeadLetters } from './log/dead-letter-reader.js';
 import type { Mode } from './native/addon.js';
+import type { RegistryJournal } from './registry/journal.js';
 import { REGISTRY_LIMITS } from './registry/limits.js';
 import { NodeRegistry } from './registry/registry.js';
 import { restoreRegistry } from './registry/restore.js';
@@ -54,15 +56,29 @@ export interface KeptNodes {
 export async function readKeptNodes(
   state: StateStore,
   table: Float64Array,
+  ledger: Ledger,
   logger: Logger,
 ): Promise<KeptNodes> {
   const saver = new RegistrySaver(state, table);
-  const registry = new NodeRegistry(REGISTRY_LIMITS, saver);
+  const registry = new NodeRegistry(REGISTRY_LIMITS, withLedger(saver, ledger));
   const restored = await restoreRegistry(state, registry);
   if (restored.damaged > 0 || restored.dropped > 0)
     logger.warn({ ...restored }, 'some of what was kept of nodes could not be used');
+  for (const { serial } of registry.list()) ledger.rowFor(serial);
   saver.watch(registry);
   return { registry, saver, commands: await readKeptCommands(state) };
+}
+
+/** Who is forgotten by the registry is forgotten by the ledger. */
+function withLedger(saver: RegistrySaver, ledger: Ledger): RegistryJournal {
+  return {
+    changed: (record) => saver.changed(record),
+    potChanged: (record, potId) => saver.potChanged(record, potId),
+    forgotten(record) {
+      saver.forgotten(record);
+      ledger.forget(record.serial);
+    },
+  };
 }
 
 export interface ControlPlaneParts {
@@ -75,6 +91,7 @@ export interface ControlPlaneParts {
   readonly stats: Stats;
   /** The session table, and who has which row of it. */
   readonly table: Float64Array;
+  readonly ledger: Ledger;
   readonly sessions: Sessions;
   readonly shards: ShardDoor;
   readonly gate: Gate;
@@ -99,6 +116,7 @@ export class ControlPlane {
     this.#saver = kept.saver;
     this.commands = this.#makeCommands(parts, kept.commands);
     this.registrar = new Registrar(kept.registry, parts.sessions, parts.table, parts.shards, {
+      ledger: parts.ledger,
       doorkeeper: new Doorkeeper(config.auth.totp, control.enrolments, logger),
       keeper: this.#saver,
       logger: boundedLogger(logger),
@@ -197,6 +215,7 @@ export class ControlPlane {
     const view = createCoreView({
       registry: this.#registry,
       sessionTable: parts.table,
+      ledger: parts.ledger,
       stats,
       metrics,
       admission: () => gate.counts(),

@@ -13,6 +13,8 @@ import { ControlPlane, type KeptNodes, readKeptNodes } from './control-plane.js'
 import { EXIT, FatalError } from './errors.js';
 import { Gate } from './gate/gate.js';
 import { Sessions } from './gate/sessions.js';
+import { Ledger } from './ledger/ledger.js';
+import { LIMITS } from './limits.js';
 import { type DataDirectory, holdDataDirectory } from './log/data-directory.js';
 import { createAggregatorCounters } from './memory/counters.js';
 import { createLedgerTable } from './memory/ledger-table.js';
@@ -39,8 +41,7 @@ interface Ground {
   readonly control: Control;
   readonly certificates: Certificates | undefined;
   readonly table: Float64Array;
-  /** memory/ledger-table.ts */
-  readonly ledger: Float64Array;
+  readonly ledger: Ledger;
   readonly kept: KeptNodes;
 }
 
@@ -73,8 +74,8 @@ export class Core {
       control = await Control.open(config, logger);
       control.checkListeners();
       const table = createSessionTable(config.ingest.max_connections);
-      const ledger = createLedgerTable(REGISTRY_LIMITS.nodes);
-      const kept = await readKeptNodes(control.state, table, logger);
+      const ledger = new Ledger(createLedgerTable(REGISTRY_LIMITS.nodes + LIMITS.ledgerSpareRows));
+      const kept = await readKeptNodes(control.state, table, ledger, logger);
       core = new Core(config, version, logger, { data, control, certificates, table, ledger, kept });
       await core.#listen(version);
       return core;
@@ -103,7 +104,7 @@ export class Core {
     const stats = new Stats(aggregatorCounters);
     const shards = this.#shardCount();
     this.#sessions = new Sessions(table, shards);
-    this.#aggregator = new AggregatorThread(config, mode, aggregatorCounters, ground.ledger, {
+    this.#aggregator = new AggregatorThread(config, mode, aggregatorCounters, ground.ledger.table, {
       onDisk: (full) => this.#onDisk(full),
       onReaderWanted: () => {},
       onTlsFailed: () =>
@@ -117,7 +118,7 @@ export class Core {
         mode,
         shards,
         sessions: table,
-        ledger: ground.ledger,
+        ledger: ground.ledger.table,
         aggregator: this.#aggregator,
         stats,
         logger,
@@ -143,6 +144,7 @@ export class Core {
         certificates,
         stats,
         table,
+        ledger: ground.ledger,
         sessions: this.#sessions,
         shards: this.#shards,
         gate: this.#gate,
