@@ -74,6 +74,11 @@ export class OracleNode {
     return this.#habits.skips && seq % 97 === 0;
   }
 
+  /** What has this number is no valid event: Core refuses it, keeps it, and must not want it again. */
+  refused(seq: number): boolean {
+    return this.#habits.babbles && seq % 53 === 0;
+  }
+
   get isDone(): boolean {
     return this.acked >= this.highest;
   }
@@ -132,6 +137,11 @@ export class OracleNode {
     void this.#send(socket, id, this.acked + 1);
   }
 
+  #frame(id: bigint, seq: number): string {
+    if (this.refused(seq)) return frame('PotEvent', `{"node_id":${id},"seq":${seq},"pot_id":"p"}`);
+    return eventFrame(this.#seed, { node: this.number, id, seq });
+  }
+
   #onAck(id: bigint, line: string): void {
     const { EventAck } = JSON.parse(line).message;
     if (!line.includes(`"node_id":${id},`))
@@ -159,7 +169,7 @@ export class OracleNode {
         if (next > this.highest && next - this.acked > AHEAD_EVENTS) break;
         if (this.skipped(next)) next++;
         if (next <= this.highest) this.resent++;
-        text += `${eventFrame(this.#seed, { node: this.number, id, seq: next })}\n`;
+        text += `${this.#frame(id, next)}\n`;
         this.highest = Math.max(this.highest, next);
         next++;
         if (this.#habits.babbles && this.#random.below(40) === 0) {

@@ -219,7 +219,7 @@ export class World {
         ids: node.ids,
         acked: node.acked,
         highest: node.highest,
-        skipped: (seq: number) => node.skipped(seq),
+        skipped: (seq: number) => node.skipped(seq) || node.refused(seq),
       })),
       consumers: this.consumers.map(({ plan, stretches }) => ({
         name: plan.name,
