@@ -10,7 +10,7 @@ import { BAD_FRAMES, event, frame, GOOD_FRAMES, NODE_ID, registration } from './
 import { MODES, skipped } from './scanner-run.js';
 import { TestShard, untyped } from './shard-run.js';
 
-const NODE = { id: NODE_ID, potTypes: [['typed', 'dionaea']] as const };
+const NODE = { id: NODE_ID, row: 1, numbered: false, potTypes: [['typed', 'dionaea']] as const };
 
 function replay(
   shard: TestShard,

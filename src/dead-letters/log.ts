@@ -69,6 +69,9 @@ interface Tail {
 export class DeadLetterLog {
   /** Of the next letter. */
   next = 1;
+  /** All before it are fsynced; with `never`: were handed to the system. */
+  durableNext = 1;
+  onDurable: () => void = () => {};
   readonly #options: DeadLetterOptions;
   readonly #files: LogFiles;
   readonly #boot: string;
@@ -78,8 +81,10 @@ export class DeadLetterLog {
   #oldBytes = 0;
   #file: OpenFile | undefined;
   #reserved = 0;
-  #syncing = false;
-  #dirty = false;
+  /** Fsyncs under way, in their order: of one file after the other. */
+  readonly #forcing: { readonly upTo: number; done: boolean }[] = [];
+  /** All before it are fsynced, or will be by those. */
+  #forcedUpTo = 1;
   #lastSyncMs = 0;
   #line = Buffer.alloc(4096);
 
@@ -90,6 +95,8 @@ export class DeadLetterLog {
     this.#boot = options.boot ?? bootOfMachine();
     this.#fileBytes = Math.min(LIMITS.deadLetterFileBytes, Math.floor(options.maxBytes / FILES_AT_LEAST));
     this.#recover();
+    this.durableNext = this.next;
+    this.#forcedUpTo = this.next;
   }
 
   /** Numbers and appends a line that a shard has made; throws what the file system says, and can then be called again. */
@@ -109,22 +116,25 @@ export class DeadLetterLog {
       at += this.#files.write(descriptor, this.#line, at, length - at, sizeBytes + at);
     this.#file.sizeBytes += length;
     this.next++;
-    this.#dirty = true;
   }
 
-  /** Starts an fsync where one is due. True: something waits for one. */
-  sync(nowMs: number): boolean {
+  /** Starts an fsync where one is due. To be called often. */
+  sync(nowMs: number): void {
+    if (this.#options.fsync === 'never') this.durableNext = this.next;
+    else if (this.dueInMs(nowMs) <= 0) {
+      this.#lastSyncMs = nowMs;
+      this.#force(this.#file!);
+    }
+  }
+
+  /** In how many ms sync() has something to do, if nothing is appended; Infinity: in none. */
+  dueInMs(nowMs: number): number {
     const { fsync, fsyncIntervalMs } = this.#options;
-    const file = this.#file;
-    if (fsync === 'never' || !this.#dirty || file === undefined) return false;
-    if (this.#syncing || (fsync === 'interval' && nowMs - this.#lastSyncMs < fsyncIntervalMs)) return true;
-    this.#syncing = true;
-    this.#dirty = false;
-    this.#lastSyncMs = nowMs;
-    this.#force(file, () => {
-      this.#syncing = false;
-    });
-    return true;
+    if (fsync === 'never' || this.#file === undefined || this.#forcedUpTo === this.next)
+      return Number.POSITIVE_INFINITY;
+    // The one under way looks again when it is over.
+    if (this.#forcing.length > 0) return Number.POSITIVE_INFINITY;
+    return fsync === 'always' ? 0 : this.#lastSyncMs + fsyncIntervalMs - nowMs;
   }
 
   /** Everything appended is on the disk after this. */
@@ -134,18 +144,25 @@ export class DeadLetterLog {
       this.#files.syncDataNow(file.descriptor);
       this.#file = undefined;
       this.#letGo(file);
+      this.durableNext = this.next;
     }
     if (this.#reserved > 0) this.#remember({ next: this.next, file: file?.first ?? 0 }, true);
     this.#reserved = 0;
   }
 
-  #force(file: OpenFile, done: () => void): void {
+  /** Forces what was appended to this file to the disk, on a thread of the pool. */
+  #force(file: OpenFile): void {
+    const group = { upTo: this.next, done: false };
+    this.#forcing.push(group);
+    this.#forcedUpTo = this.next;
     file.pending++;
     this.#files.syncData(file.descriptor, (error) => {
       file.pending--;
-      done();
       if (file.finished && file.pending === 0) this.#files.close(file.descriptor);
-      if (error !== null) this.#options.onSyncFailed(error);
+      if (error !== null) return this.#options.onSyncFailed(error);
+      group.done = true;
+      while (this.#forcing[0]?.done === true) this.durableNext = this.#forcing.shift()!.upTo;
+      this.onDurable();
     });
   }
 
@@ -171,7 +188,7 @@ export class DeadLetterLog {
     const descriptor = this.#files.open(path, 'w', 0o640);
     try {
       this.#remember({ next: null, file: first }, false);
-      this.#files.syncFolder(this.#options.folder);
+      this.#files.syncFolderNow(this.#options.folder);
     } catch (error) {
       this.#files.close(descriptor);
       throw error;
@@ -183,7 +200,7 @@ export class DeadLetterLog {
   #finish(file: OpenFile): void {
     this.#file = undefined;
     this.#putAway(file);
-    if (this.#options.fsync !== 'never') this.#force(file, () => {});
+    if (this.#options.fsync !== 'never') this.#force(file);
     this.#letGo(file);
   }
 
@@ -272,7 +289,7 @@ export class DeadLetterLog {
       this.#files.close(written);
     }
     this.#files.rename(`${path}.new`, path);
-    if (durably) this.#files.syncFolder(folder);
+    if (durably) this.#files.syncFolderNow(folder);
   }
 
   #recover(): void {

@@ -7,6 +7,7 @@
  * The mark comes first: who finds `unknown` knows that the frame may be in the log.
  */
 import { LIMITS } from '../limits.js';
+import { LEDGER, LEDGER_STRIDE, NO_ROW } from '../memory/ledger-table.js';
 import type { NodeRecord } from '../registry/record.js';
 import type { MainToShard, ReplayNode, ReplayVerdict, ShardToMain } from '../shard/messages.js';
 import type { Letter } from './line.js';
@@ -32,12 +33,18 @@ export interface ReplayParts {
     runningSlots(): readonly number[];
     post(slot: number, message: MainToShard): void;
   };
+  readonly ledger: {
+    readonly table: Float64Array;
+    rowFor(serial: number): number;
+  };
   /** Nobody else can speak for a node of this name: it has to prove who it is. */
   mustProve(name: string): boolean;
 }
 
 interface Waiting {
   readonly slot: number;
+  /** Its row in the ledger is the shard's until it has answered. */
+  readonly node: NodeRecord | null;
   answered(verdict: ReplayVerdict): void;
   failed(error: ReplayError): void;
 }
@@ -91,6 +98,13 @@ export class Replays implements DeadLetterService {
       if (waiting.slot === slot) waiting.failed(new ReplayError('unknown', UNKNOWN));
   }
 
+  /** A shard has not answered yet about the node with this id or name, and may be writing to its row in the ledger. */
+  isUnderWay(nodeId: bigint, name: string): boolean {
+    for (const { node } of this.#waiting.values())
+      if (node !== null && (node.id === nodeId || node.name === name)) return true;
+    return false;
+  }
+
   close(): Promise<void> {
     for (const waiting of this.#waiting.values()) waiting.failed(new ReplayError('unknown', UNKNOWN));
     return this.#parts.marks.close();
@@ -113,20 +127,20 @@ export class Replays implements DeadLetterService {
     if (node !== null) this.#checkProof(letter, node, force);
     // Judged first: a frame that says itself whose it is is then given to that node's shard, and a mark is only left
     // where something can come of it.
-    let verdict = await this.#ask(node, { frame: bytes, node: node && asNode(letter, node), dryRun: true });
+    let verdict = await this.#ask(letter, node, bytes, true);
     let whose = node;
     if (verdict.kind === 'names') {
       whose = this.#nodeOf(verdict.nodeId, null) ?? null;
       if (whose === null) return notKnown(verdict.nodeId);
       this.#checkProof(letter, whose, force);
-      verdict = await this.#ask(whose, { frame: bytes, node: asNode(letter, whose), dryRun: true });
+      verdict = await this.#ask(letter, whose, bytes, true);
     }
     const refusal = refusalOf(verdict);
     if (dryRun) return refusal ?? this.#accepted(verdict, whose!);
 
     const timeMs = Date.now();
     if (refusal === undefined) await marks.set(id, { timeMs, outcome: 'unknown' });
-    verdict = await this.#ask(whose, { frame: bytes, node: whose && asNode(letter, whose), dryRun: false });
+    verdict = await this.#ask(letter, whose, bytes, false);
     const result = refusalOf(verdict) ?? this.#accepted(verdict, whose!);
     // One that is in the log already stays so, whatever is made of it now.
     const kept = result.outcome === 'refused' && before !== undefined && before.outcome !== 'refused';
@@ -157,39 +171,66 @@ export class Replays implements DeadLetterService {
     );
   }
 
-  #ask(
-    whose: NodeRecord | null,
-    order: Omit<Extract<MainToShard, { type: 'replay' }>, 'type' | 'replay'>,
-  ): Promise<ReplayVerdict> {
+  #ask(letter: Letter, whose: NodeRecord | null, frame: Uint8Array, dryRun: boolean): Promise<ReplayVerdict> {
     const { shards } = this.#parts;
-    const running = shards.runningSlots();
-    const own = whose?.shard ?? null;
-    const slot = own !== null && running.includes(own) ? own : running[0];
+    const slot = this.#slotFor(whose);
     if (slot === undefined) throw new ReplayError('busy', 'no shard is running now');
     const replay = ++this.#lastNumber;
     return new Promise((resolve, reject) => {
+      const fail = (error: ReplayError) =>
+        reject(dryRun ? new ReplayError('busy', 'no shard has judged it in time') : error);
+      // Who asked has gone then; the shard, which may be waiting for the disk, still has the frame.
+      const timer = setTimeout(
+        () => fail(new ReplayError('unknown', UNKNOWN)),
+        LIMITS.replayTimeoutMs,
+      ).unref();
       const done = () => {
         clearTimeout(timer);
         this.#waiting.delete(replay);
       };
-      const failed = (error: ReplayError) => {
-        done();
-        reject(order.dryRun ? new ReplayError('busy', 'no shard has judged it in time') : error);
-      };
-      const timer = setTimeout(
-        () => failed(new ReplayError('unknown', UNKNOWN)),
-        LIMITS.replayTimeoutMs,
-      ).unref();
       this.#waiting.set(replay, {
         slot,
-        failed,
+        node: whose,
+        failed(error) {
+          done();
+          fail(error);
+        },
         answered(verdict) {
           done();
           resolve(verdict);
         },
       });
-      shards.post(slot, { type: 'replay', replay, ...order });
+      shards.post(slot, {
+        type: 'replay',
+        replay,
+        frame,
+        dryRun,
+        node: whose && this.#asNode(letter, whose),
+      });
     });
+  }
+
+  /** The shard that has the node's connection, or any where there is none. */
+  #slotFor(node: NodeRecord | null): number | undefined {
+    const running = this.#parts.shards.runningSlots();
+    const own = node?.shard ?? null;
+    if (own !== null) return running.includes(own) ? own : undefined;
+    // The one that has something of this node under way, or two would write to its row.
+    for (const { node: other, slot } of this.#waiting.values())
+      if (other === node && node !== null) return slot;
+    return running[0];
+  }
+
+  #asNode({ nodeId }: Letter, node: NodeRecord): ReplayNode {
+    const { ledger } = this.#parts;
+    const row = ledger.rowFor(node.serial);
+    return {
+      // That its connection had registered is what the frame must bear, whichever it has now.
+      id: nodeId ?? String(node.id),
+      row,
+      numbered: row !== NO_ROW && ledger.table[row * LEDGER_STRIDE + LEDGER.numbered] === 1,
+      potTypes: [...node.pots.values()].map(({ potId, potType }) => [potId, potType] as const),
+    };
   }
 }
 
@@ -205,14 +246,6 @@ function triedBefore({ outcome, timeMs }: ReplayMark): ReplayError {
   const what =
     outcome === 'accepted' ? `it was accepted at ${time}` : `it was begun at ${time}, and may be in the log`;
   return new ReplayError('before', `${what}: force tries it once more`);
-}
-
-/** The id that the connection had registered is what the frame must bear, whichever the node has now. */
-function asNode({ nodeId }: Letter, node: NodeRecord): ReplayNode {
-  return {
-    id: nodeId ?? String(node.id),
-    potTypes: [...node.pots.values()].map(({ potId, potType }) => [potId, potType] as const),
-  };
 }
 
 function notKnown(nodeId: string | null): ReplayResult {

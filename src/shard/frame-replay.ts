@@ -7,16 +7,19 @@
  * One dead letter may hold several objects (what was sent behind a registration that was refused). They are all passed
  * on, or none of them.
  */
-import type { ErrorCode } from '../errors.js';
+import { type ErrorCode, errorIndex } from '../errors.js';
 import { SHARD } from '../memory/counters.js';
+import { NO_ROW } from '../memory/ledger-table.js';
+import { eventSeq } from '../protocol/event-seq.js';
 import { FIELD, messageName } from '../protocol/fields.js';
 import { type FrameReader, KIND, type Kind } from '../protocol/frame-reader.js';
 import { objectEnds } from './bytes.js';
-import type { ReplayOrder, ReplayVerdict } from './messages.js';
-import { isEvent, isOfNode, KIND_COUNTER, NOT_OWN_ID, namesNode, recordOf } from './node-frame.js';
+import type { ReplayNode, ReplayOrder, ReplayVerdict } from './messages.js';
+import { NodeAccount } from './node-account.js';
+import { isEvent, KIND_COUNTER, namesNode, recordOf, wrongOf } from './node-frame.js';
 import type { ShardContext } from './session.js';
 
-type Context = Pick<ShardContext, 'reader' | 'output' | 'counters' | 'maxFrameBytes'>;
+type Context = Pick<ShardContext, 'reader' | 'output' | 'counters' | 'ledger' | 'maxFrameBytes'>;
 
 interface Part {
   readonly start: number;
@@ -33,23 +36,22 @@ export function replayFrame(context: Context, { frame, node, dryRun }: ReplayOrd
     const named = firstNamed(reader, frame, parts);
     if (named !== undefined) return { kind: 'names', nodeId: named };
   }
-  const digits = Buffer.from(node?.id ?? '', 'latin1');
   for (const part of parts) {
-    const refusal = judge(context, frame, part, digits);
+    const refusal = judge(context, frame, part, node);
     if (refusal === undefined) continue;
-    if (refusal.kind === 'refused' && !dryRun) countRefused(counters, refusal.code);
+    if (refusal.kind === 'refused' && !dryRun) countRefused(context, node, refusal.code);
     return refusal;
   }
+  if (node === null) throw new Error('a frame of nobody was found good');
   output.nowMs = Date.now();
-  const potTypes = new Map(node?.potTypes);
-  const id = BigInt(node?.id ?? 0);
+  const passing = new Passing(context, node);
   const records: string[] = [];
   let events = 0;
   for (const { start, end } of parts) {
     const kind = reader.read(frame, start, end);
     records.push(isEvent(kind) ? 'PotEvent' : messageName(reader.message));
     if (isEvent(kind)) events++;
-    if (!dryRun) pass(context, kind, potTypes, id);
+    if (!dryRun) passing.pass(kind);
   }
   if (!dryRun) {
     counters[SHARD.replayed]!++;
@@ -82,7 +84,7 @@ function judge(
   { reader, maxFrameBytes }: Context,
   frame: Uint8Array,
   { start, end }: Part,
-  digits: Uint8Array,
+  node: ReplayNode | null,
 ): Refusal | undefined {
   if (end - start > maxFrameBytes) {
     const reason = `the frame is larger than ${maxFrameBytes} bytes`;
@@ -94,33 +96,65 @@ function judge(
     return { kind: 'never', reason: 'a registration cannot be tried again: its node sends another one' };
   if (kind === KIND.nodeDrop)
     return { kind: 'never', reason: 'a NodeDrop makes no record: there is nothing to be tried again' };
-  if (digits.length === 0)
+  if (node === null)
     return { kind: 'refused', code: 'NODE_NOT_FOUND', reason: 'nothing says which node it is of' };
-  return isOfNode(reader, kind, digits) ? undefined : { kind: 'refused', ...NOT_OWN_ID };
+  const wrong = wrongOf(reader, kind, Buffer.from(node.id, 'latin1'), node.numbered);
+  return wrong && { kind: 'refused', ...wrong };
 }
 
-/** Passes the frame in the reader on as a session does. */
-function pass(
-  { reader, output, counters }: Context,
-  kind: Kind,
-  potTypes: ReadonlyMap<string, string>,
-  nodeId: bigint,
-): void {
-  const counter = KIND_COUNTER[kind];
-  if (counter !== undefined) counters[SHARD[counter]]!++;
-  counters[SHARD.frames]!++;
-  if (isEvent(kind)) counters[SHARD.events]!++;
-  const text = recordOf(reader, kind, potTypes, output.nowMs);
-  if (text !== undefined) return output.record(text);
-  const { bytes, frameStart, frameEnd } = reader;
-  if (namesNode(kind)) return output.frame(bytes, frameStart, frameEnd);
-  const low = Number(BigInt.asIntN(32, nodeId));
-  const high = Number(BigInt.asIntN(32, nodeId >> 32n));
-  output.frameOf(low, high, bytes, frameStart, frameEnd);
+/** Passes frames on as a session does. A number that an event bears stays in it and counts no more: it was taken when the
+ *  frame was refused, or its node has sent the event again since. */
+class Passing {
+  readonly #context: Context;
+  readonly #account: NodeAccount;
+  readonly #node: ReplayNode;
+  readonly #potTypes: ReadonlyMap<string, string>;
+
+  constructor(context: Context, node: ReplayNode) {
+    this.#context = context;
+    this.#account = accountOf(context, node);
+    this.#node = node;
+    this.#potTypes = new Map(node.potTypes);
+  }
+
+  /** The frame in the reader. */
+  pass(kind: Kind): void {
+    const { reader, output, counters } = this.#context;
+    const { row } = this.#account;
+    const counter = KIND_COUNTER[kind];
+    if (counter !== undefined) counters[SHARD[counter]]!++;
+    if (isEvent(kind)) counters[SHARD.events]!++;
+    counters[SHARD.frames]!++;
+    this.#account.frame();
+    const { bytes, frameStart, frameEnd } = reader;
+    const seq = this.#node.numbered && isEvent(kind) ? eventSeq(reader) : 0;
+    const text = recordOf(reader, kind, { potTypes: this.#potTypes, nowMs: output.nowMs, seq });
+    if (text !== undefined) output.event(text, row, 0);
+    else if (namesNode(kind)) output.frame(bytes, frameStart, frameEnd, row, isEvent(kind), 0);
+    else {
+      const id = BigInt(this.#node.id);
+      const low = Number(BigInt.asIntN(32, id));
+      const high = Number(BigInt.asIntN(32, id >> 32n));
+      output.frameOf(low, high, bytes, frameStart, frameEnd, row);
+    }
+    this.#account.record(isEvent(kind), 0);
+  }
 }
 
-function countRefused(counters: Float64Array, code: ErrorCode): void {
+function countRefused(context: Context, node: ReplayNode | null, code: ErrorCode): void {
+  const { counters } = context;
   counters[SHARD.replayed]!++;
   counters[SHARD.frames]!++;
   counters[SHARD[`refused_${code}`]]!++;
+  if (node === null) return;
+  const account = accountOf(context, node);
+  account.frame();
+  account.refused(errorIndex(code), 0);
+}
+
+/** The row of the node: nobody else writes to it now, see ReplayNode. */
+function accountOf({ ledger }: Context, { row }: ReplayNode): NodeAccount {
+  const account = new NodeAccount();
+  if (row !== NO_ROW) account.settle(ledger, row);
+  return account;
 }

@@ -34,6 +34,7 @@ export interface ShardStart {
 export interface Orphan {
   readonly nodeId: string;
   readonly nodeName: string;
+  readonly serial: number;
 }
 
 export interface ReplayOrder {
@@ -44,9 +45,15 @@ export interface ReplayOrder {
   readonly dryRun: boolean;
 }
 
+/** The shard that is asked has the node's connection, or there is none and none is let in before it has answered: so it
+ *  may write to the node's row. */
 export interface ReplayNode {
   /** Digits. */
   readonly id: string;
+  /** In the ledger; NO_ROW: it has none. */
+  readonly row: number;
+  /** It numbers its events. */
+  readonly numbered: boolean;
   readonly potTypes: readonly (readonly [string, string])[];
 }
 
@@ -79,6 +86,9 @@ export type MainToShard =
       readonly potTypes: readonly (readonly [string, string])[];
       /** The secret that the name has from now on; nobody but the node is told. */
       readonly totpKey?: string | undefined;
+      /** Of the node in the ledger, and its record in the registry. */
+      readonly row: number;
+      readonly serial: number;
     }
   | { readonly type: 'refuse'; readonly session: number; readonly code: ErrorCode; readonly message: string }
   /** For a registered node, or one whose acceptance is on its way. Answered by `command-sent`, or by `closed`. */
