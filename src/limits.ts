@@ -54,8 +54,8 @@ export const LIMITS = {
   /** Dead letters that Core remembers were tried again: 50 bytes of memory each. Those that have given way are forgotten;
    *  with as many, no more are tried. */
   replayMarks: 2 ** 20,
-  /** Frames under way to be tried again, and how long somebody waits for that. */
-  replaysAtOnce: 64,
+  /** Frames under way to be tried again: each holds a slice of a file in main's memory, too. And how long somebody waits. */
+  replaysAtOnce: 32,
   replayTimeoutMs: 10_000,
   /** Refused frames an unregistered connection may send before it is closed (a port scan, HTTP, TLS). */
   refusedBeforeRegistration: 8,

@@ -75,6 +75,11 @@ export class DeadLetterReader {
     return this.#bounded(() => this.#find(id));
   }
 
+  /** The same for somebody who keeps to a bound of their own. */
+  findAnyway(id: number): ReturnType<DeadLetterReader['find']> {
+    return this.#find(id);
+  }
+
   /** Number of the oldest file's first letter; undefined where there is no file. */
   async oldest(): Promise<number | undefined> {
     return (await this.#firsts())[0];

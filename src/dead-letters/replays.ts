@@ -112,7 +112,7 @@ export class Replays implements DeadLetterService {
 
   async #replay({ id, frame, force, dryRun }: ReplayRequest): Promise<ReplayResult> {
     const { marks, reader } = this.#parts;
-    const found = await reader.find(id);
+    const found = await reader.findAnyway(id);
     if (found === undefined) throw new ReplayError('not-found', 'no dead letter with this number is kept');
     const { letter } = found;
     if (frame === undefined) checkWhole(letter);
