@@ -112,6 +112,12 @@ export const LIMITS = {
   joinBytes: 2 * MiB,
   /** What a consumer that reads the log may have unsent in its socket before it is sent more. */
   replayBacklogBytes: 512 * KiB,
+  /** A consumer that is told its position hears at least so often where it is while nothing passes its filter. */
+  positionIntervalMs: 1_000,
+  /** When Core stops, consumers that read the log have this long to be given the rest of it. */
+  streamFinishMs: 1_000,
+  /** Answers that a WebSocket has not read, besides its full buffer; above it the connection is closed. */
+  consumerAnswerBytes: 1 * MiB,
   /** Named consumers, and the length of a name. */
   namedConsumers: 1000,
   consumerNameLength: 64,

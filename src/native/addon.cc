@@ -133,6 +133,38 @@ napi_value line_ends(napi_env env, napi_callback_info info) {
   return number(env, int64_t(count));
 }
 
+// countLines(bytes, start, end) -> how many newlines.
+napi_value count_lines(napi_env env, napi_callback_info info) {
+  napi_value args[3];
+  View bytes;
+  int64_t start, end;
+  if (!arguments(env, info, args) || !view(env, args[0], bytes) || !integer(env, args[1], start) || !integer(env, args[2], end) ||
+      start < 0 || end < start || size_t(end) > bytes.bytes) {
+    return fail(env, "countLines(bytes, start, end)");
+  }
+  int64_t count = 0;
+  for (const uint8_t *at = bytes.data + start, *stop = bytes.data + end; at < stop; at++) count += *at == '\n';
+  return number(env, count);
+}
+
+// skipLines(bytes, start, end, lines) -> the offset behind so many newlines; end where there are fewer.
+napi_value skip_lines(napi_env env, napi_callback_info info) {
+  napi_value args[4];
+  View bytes;
+  int64_t start, end, lines;
+  if (!arguments(env, info, args) || !view(env, args[0], bytes) || !integer(env, args[1], start) || !integer(env, args[2], end) ||
+      !integer(env, args[3], lines) || start < 0 || end < start || size_t(end) > bytes.bytes) {
+    return fail(env, "skipLines(bytes, start, end, lines)");
+  }
+  int64_t at = start;
+  for (; lines > 0; lines--) {
+    const void *newline = memchr(bytes.data + at, '\n', size_t(end - at));
+    if (!newline) return number(env, end);
+    at = static_cast<const uint8_t *>(newline) - bytes.data + 1;
+  }
+  return number(env, at);
+}
+
 #ifdef HONEYBEE_CRC32
 // crc32(bytes, crc) -> as zlib's. Only exported where the processor can.
 napi_value crc32(napi_env env, napi_callback_info info) {
@@ -253,7 +285,7 @@ napi_value init(napi_env env, napi_value exports) {
     const char *name;
     napi_callback function;
   } functions[] = {
-      {"createScanner", create_scanner}, {"scan", scan},   {"lineEnds", line_ends}, {"copy", copy}, {"duplicate", duplicate},
+      {"createScanner", create_scanner}, {"scan", scan},   {"lineEnds", line_ends}, {"countLines", count_lines}, {"skipLines", skip_lines}, {"copy", copy}, {"duplicate", duplicate},
       {"closeDescriptor", close_descriptor}, {"trim", trim}, {"kernel", kernel},
   };
   for (const auto &entry : functions) {

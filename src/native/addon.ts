@@ -30,6 +30,9 @@ export interface Addon {
     resume: number,
   ): number;
   lineEnds(bytes: Uint8Array, start: number, end: number, ends: Int32Array): number;
+  countLines(bytes: Uint8Array, start: number, end: number): number;
+  /** The offset behind so many newlines of bytes[start, end); `end` where there are fewer. */
+  skipLines(bytes: Uint8Array, start: number, end: number, lines: number): number;
   /** As zlib's; absent where the processor has no carry-less multiplication. */
   crc32?(bytes: Uint8Array, crc: number): number;
   copy(

@@ -41,8 +41,6 @@ class Aggregator {
   #diskFullSinceMs = 0;
   #finishBy: number | undefined;
   #renewingTls: NodeJS.Timeout | undefined;
-  /** Rings that consumers wait for, each with the place up to which it has to be read. */
-  #catchingUp: { readonly ring: RingConsumer; readonly published: number }[] = [];
   #ended = false;
   readonly #clock: NodeJS.Timeout;
   #syncTimer: NodeJS.Timeout | undefined;
@@ -77,11 +75,12 @@ class Aggregator {
       );
     }
     this.#consumers = new Consumers(
+      this.#segments,
       { maxConsumers: config.stream.max_consumers, bufferBytes: config.stream.consumer_buffer_bytes },
       counters,
       addon,
       config.tls.proxy && config.tls.cert_file !== '' ? config.tls : undefined,
-      { post, catchUp: () => this.#startCatchingUp() },
+      { post, readerWanted: () => post({ type: 'reader-wanted' }) },
     );
     this.#count();
     let proxyPort = 0;
@@ -119,7 +118,8 @@ class Aggregator {
         this.#renewTls(LIMITS.tlsRenewTries);
         break;
       case 'reader':
-        throw new Error('nobody has asked for the reader');
+        if (!this.#ended) this.#consumers.useReader(message.port);
+        break;
       case 'finish':
         this.#finishBy = message.deadlineMs;
         this.#drain();
@@ -172,7 +172,7 @@ class Aggregator {
     }
     this.#sync();
     this.#count();
-    if (this.#catchingUp.length > 0) this.#catchUp();
+    this.#consumers.written();
     if (budgetBytes <= 0 || !this.#slots.every((rings) => rings.every((ring) => ring.sleep())))
       return this.#schedule();
     if (this.#finishBy !== undefined) this.#finish(0);
@@ -194,6 +194,7 @@ class Aggregator {
   #durable(): void {
     if (this.#ended) return;
     this.#count();
+    this.#consumers.written();
     if (this.#accounts.durable()) for (const port of this.#shardPorts) port?.postMessage('durable');
     this.#sync();
   }
@@ -208,16 +209,6 @@ class Aggregator {
     counters[AGGREGATOR.syncs] = segments.syncs;
     counters[AGGREGATOR.sync_ms] = segments.syncMs;
     counters[AGGREGATOR.sync_longest_ms] = segments.syncLongestMs;
-  }
-
-  #startCatchingUp(): void {
-    this.#catchingUp = this.#slots.flat().map((ring) => ({ ring, published: ring.published }));
-    this.#catchUp();
-  }
-
-  #catchUp(): void {
-    this.#catchingUp = this.#catchingUp.filter(({ ring, published }) => ((ring.taken - published) | 0) < 0);
-    if (this.#catchingUp.length === 0) this.#consumers.caughtUp();
   }
 
   #schedule(): void {
@@ -235,7 +226,6 @@ class Aggregator {
     const marks = this.#marks;
     marks.length = 0;
     marks.push(ring.row, ring.count, ring.events, ring.seq);
-    const owner = kind === RUN.nodeRecord ? ring.nodeId : undefined;
     ring.take();
     if (kind === RUN.records) {
       while (
@@ -269,7 +259,7 @@ class Aggregator {
       this.#counters[AGGREGATOR.batches]!++;
       for (let i = 0; i < marks.length; i += 4)
         this.#accounts.logged(marks[i]!, marks[i + 1]!, marks[i + 2]!, marks[i + 3]!);
-      if (this.#consumers.wanted) this.#consumers.publish(lines, records, owner);
+      if (this.#consumers.wanted) this.#consumers.publish(lines, records);
     } else {
       this.#counters[AGGREGATOR.dead_letters]!++;
       this.#counters[AGGREGATOR.dead_letter_bytes]! += lengthBytes;
