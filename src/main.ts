@@ -15,6 +15,7 @@ import { EXIT, FatalError } from './errors.js';
 import { Gate } from './gate/gate.js';
 import { Sessions } from './gate/sessions.js';
 import { type DataDirectory, holdDataDirectory } from './log/data-directory.js';
+import { recoveredLines } from './log/recovered-lines.js';
 import { createAggregatorCounters } from './memory/counters.js';
 import { createLedgerTable } from './memory/ledger-table.js';
 import { createSessionTable } from './memory/session-table.js';
@@ -188,6 +189,12 @@ export class Core {
     clearTimeout(timer);
     const runsLeft = await this.#aggregator.finish(deadlineMs);
     await this.#close(deadlineMs);
+    const { failure } = this.#aggregator;
+    if (failure !== undefined) {
+      this.#logger.fatal({ reason: failure.message }, 'stopped, but the aggregator failed');
+      this.#end(failure.exitCode);
+      return;
+    }
     if (runsLeft > 0) {
       this.#logger.fatal({ runsLeft }, 'stopped before everything that was read could be written');
       this.#end(EXIT.ioError);
@@ -205,8 +212,7 @@ export class Core {
 
   async #listen(version: string): Promise<void> {
     const { proxyPort, recovered } = await this.#aggregator.ready;
-    if (recovered.tornBytes > 0 || recovered.reindexedRecords > 0)
-      this.#logger.warn(recovered, 'log recovered after an unclean end');
+    for (const { level, text } of recoveredLines(recovered)) this.#logger[level](recovered, text);
     await this.#shards.start(this.#shardCount());
     await this.#control.serve(this.#plane.rest);
     const backendPort = await this.#plane.listen();

@@ -135,6 +135,7 @@ class Aggregator {
   abort(): void {
     this.#ended = true;
     clearInterval(this.#clock);
+    clearTimeout(this.#syncTimer);
     this.#consumers.close();
   }
 
@@ -326,6 +327,7 @@ class Aggregator {
 
   #end(): void {
     clearInterval(this.#clock);
+    clearTimeout(this.#syncTimer);
     this.#consumers.close();
     parentPort!.close();
   }
