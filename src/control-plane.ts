@@ -29,6 +29,7 @@ import { REGISTRY_LIMITS } from './registry/limits.js';
 import { NodeRegistry } from './registry/registry.js';
 import { restoreRegistry } from './registry/restore.js';
 import { RegistrySaver } from './registry/saver.js';
+import type { LogReader } from './replay/log-reader.js';
 import { createCoreView } from './rest/core-view.js';
 import type { Faults } from './rest/routes/debug.js';
 import { createRestServer, type RestServer } from './rest/server.js';
@@ -82,6 +83,7 @@ export interface ControlPlaneParts {
   readonly sessions: Sessions;
   readonly shards: ShardDoor;
   readonly gate: Gate;
+  readonly reader: LogReader;
   /** To the aggregator, about consumers. */
   tell(message: MainToConsumers): void;
   health(): Health;

@@ -85,9 +85,15 @@ export const LIMITS = {
   /** An index entry covers what was written in one group, up to about so much: what one flipped bit can cost, and what
    *  has to be read to check a record. */
   indexBatchBytes: 1 * MiB,
+  /** And what came within so much time: how exactly the index knows when a record was received. */
+  indexBatchMs: 250,
   /** Sequence numbers are reserved on disk so many at a time, before the first of them is used: after a loss of power the
    *  next ones start behind, so that no number is given twice. At 5 million records a second one reservation lasts 13 s. */
   seqReservation: 2 ** 26,
+  /** Finished segments that are not fsynced yet; above it the aggregator waits for the oldest. Each holds two descriptors. */
+  unsyncedSegments: 64,
+  /** How often it is made durable up to where the log is durable: after a loss of power everything behind is checked. */
+  durableMarkMs: 1_000,
   /** The ledger's checkpoint is written after so many bytes of log, or so much time: what is recounted after a crash. */
   checkpointBytes: 64 * MiB,
   checkpointMs: 2_000,

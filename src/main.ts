@@ -6,6 +6,7 @@
  *   stop:   node port -> shards drain -> aggregator writes the rest and says goodbye -> REST -> state -> data directory
  */
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Config } from './config/config.js';
 import { Control } from './control.js';
@@ -19,6 +20,7 @@ import { createLedgerTable } from './memory/ledger-table.js';
 import { createSessionTable } from './memory/session-table.js';
 import { resolveMode } from './native/addon.js';
 import { REGISTRY_LIMITS } from './registry/limits.js';
+import { ReaderThread } from './replay/reader-thread.js';
 import type { Health } from './rest/view.js';
 import type { ShardToMain } from './shard/messages.js';
 import { AggregatorThread } from './stream/aggregator-thread.js';
@@ -53,6 +55,7 @@ export class Core {
   readonly #control: Control;
   readonly #certificates: Certificates | undefined;
   readonly #aggregator: AggregatorThread;
+  readonly #reader: ReaderThread;
   readonly #shards: ShardSupervisor;
   readonly #gate: Gate;
   readonly #sessions: Sessions;
@@ -105,11 +108,20 @@ export class Core {
     this.#sessions = new Sessions(table, shards);
     this.#aggregator = new AggregatorThread(config, mode, aggregatorCounters, ground.ledger, {
       onDisk: (full) => this.#onDisk(full),
-      onReaderWanted: () => {},
+      onReaderWanted: () => this.#reader.wanted(),
       onTlsFailed: () =>
         logger.error('the WebSocket port cannot use the new certificate and keeps the one it has'),
       onConsumer: (message) => this.#plane.backends.receive(message),
       onDeath: (error) => this.#onAggregatorDeath(error),
+    });
+    this.#reader = new ReaderThread(join(config.storage.dir, 'log'), mode, aggregatorCounters, {
+      useReader: (port) => this.#aggregator.useReader(port),
+      nodeNames: () => [],
+      onDeath: (error) =>
+        logger.error(
+          { reason: error.stack ?? error.message },
+          'the reader of the log died and is started again',
+        ),
     });
     this.#shards = new ShardSupervisor(
       {
@@ -146,6 +158,7 @@ export class Core {
         sessions: this.#sessions,
         shards: this.#shards,
         gate: this.#gate,
+        reader: this.#reader,
         tell: (message) => this.#aggregator.tell(message),
         health: () => this.#health,
         faults: this.#faults(),
@@ -302,12 +315,13 @@ export class Core {
     return {
       killShard: (slot: number) => this.#shards.post(slot, { type: 'die' }),
       killAggregator: () => this.#aggregator.die(),
+      killReader: () => this.#reader.die(),
     };
   }
 
   async #close(deadlineMs: number): Promise<void> {
     this.#certificates?.close();
-    await Promise.all([this.#shards.close(), this.#plane.close()]);
+    await Promise.all([this.#shards.close(), this.#plane.close(), this.#reader.close()]);
     await this.#plane.save();
     await this.#control.close(deadlineMs);
     this.#data.release();
@@ -318,7 +332,7 @@ export class Core {
     this.#stopping = true;
     this.#gate.stop();
     this.#certificates?.close();
-    await Promise.all([this.#shards.close(), this.#plane.close()]);
+    await Promise.all([this.#shards.close(), this.#plane.close(), this.#reader.close()]);
     await this.#aggregator.finish(Date.now());
     await this.#plane.save();
   }

@@ -84,6 +84,7 @@ const TABLE: Readonly<Record<string, Row>> = {
   'DELETE /api/v1/enrolment-window': { roles: ADMIN, scopes: ['all'] },
   'POST /debug/shards/:shard/kill': { roles: ADMIN, scopes: ['all'] },
   'POST /debug/aggregator/kill': { roles: ADMIN, scopes: ['all'] },
+  'POST /debug/reader/kill': { roles: ADMIN, scopes: ['all'] },
 };
 
 interface Answer {
@@ -141,7 +142,7 @@ class Rest {
       },
       logger: pino({ level: 'info' }, { write: (line: string) => rest.logLines.push(line) }),
       core: {
-        debug: { killShard() {}, killAggregator() {} },
+        debug: { killShard() {}, killAggregator() {}, killReader() {} },
         removal: { remove: async () => true },
         commands: idleCommands(rest.registry),
         metrics: createRestMetrics(metrics.registry),

@@ -16,7 +16,7 @@ import { EXIT, FatalError } from '../errors.js';
 import { Accounts } from '../ledger/accounts.js';
 import { LIMITS } from '../limits.js';
 import { DeadLetterLog } from '../log/dead-letter-log.js';
-import { isDiskFull, SegmentWriter } from '../log/segment-writer.js';
+import { isDiskFull, SegmentWriter, SyncError } from '../log/segment-writer.js';
 import { AGGREGATOR } from '../memory/counters.js';
 import { RingConsumer, RUN } from '../memory/ring.js';
 import { loadAddon } from '../native/addon.js';
@@ -43,13 +43,11 @@ class Aggregator {
   #renewingTls: NodeJS.Timeout | undefined;
   #ended = false;
   readonly #clock: NodeJS.Timeout;
-  readonly #syncIntervalMs: number;
   #syncTimer: NodeJS.Timeout | undefined;
 
   constructor({ config, mode, counters, ledger }: AggregatorStart) {
     const addon = mode === 'native' ? loadAddon() : undefined;
     this.#counters = counters;
-    this.#syncIntervalMs = config.storage.fsync === 'interval' ? config.storage.fsync_interval_ms : 1;
     try {
       this.#accounts = new Accounts(ledger);
       this.#segments = new SegmentWriter({
@@ -62,7 +60,7 @@ class Aggregator {
         onSyncStart: () => this.#accounts.syncStarts(),
         onDurable: () => this.#durable(),
         onSyncFailed: (error) => {
-          throw new FatalError(EXIT.ioError, `the event log cannot be forced to the disk: ${error.message}`);
+          throw logFailure(error);
         },
       });
       this.#deadLetters = new DeadLetterLog(
@@ -97,6 +95,9 @@ class Aggregator {
       this.#counters[AGGREGATOR.heap_used_bytes] = getHeapStatistics().used_heap_size;
       // The index follows the data within a moment even when little comes in.
       if (this.#diskFullSinceMs === 0) this.#quietly(() => this.#segments.flushIndex());
+      // And the segment gets old even when nothing comes in.
+      if (!this.#ended) this.#sync();
+      this.#count();
       if (this.#finishBy !== undefined) this.#finishIfOver();
     }, CLOCK_MS);
     post({ type: 'ready', proxyPort, recovered: this.#segments.recovered });
@@ -179,12 +180,15 @@ class Aggregator {
 
   /** Starts an fsync that is due, and sees to it that the next one is not forgotten. */
   #sync(): void {
-    this.#segments.sync(performance.now());
-    if (this.#syncTimer !== undefined || this.#segments.durableSeq === this.#segments.nextSeq) return;
+    const nowMs = performance.now();
+    this.#onDisk(() => this.#segments.sync(nowMs));
+    if (this.#syncTimer !== undefined) return;
+    const dueInMs = this.#segments.dueInMs(nowMs);
+    if (dueInMs === Number.POSITIVE_INFINITY) return;
     this.#syncTimer = setTimeout(() => {
       this.#syncTimer = undefined;
       if (!this.#ended) this.#sync();
-    }, this.#syncIntervalMs);
+    }, dueInMs);
   }
 
   #durable(): void {
@@ -204,6 +208,7 @@ class Aggregator {
     counters[AGGREGATOR.segments_finished] = segments.finishedCount;
     counters[AGGREGATOR.syncs] = segments.syncs;
     counters[AGGREGATOR.sync_ms] = segments.syncMs;
+    counters[AGGREGATOR.sync_longest_ms] = segments.syncLongestMs;
   }
 
   #schedule(): void {
@@ -243,7 +248,7 @@ class Aggregator {
         this.#deadLetters.append(lines);
       }
     } catch (error) {
-      if (!isDiskFull(error)) throw error;
+      if (!isDiskFull(error)) throw logFailure(error);
       ring.untake();
       return -1;
     }
@@ -285,12 +290,22 @@ class Aggregator {
     return this.#slots.flat().reduce((sum, ring) => sum + ring.length, 0);
   }
 
-  /** A failure that the next write will meet again, and report. */
+  /** A full disk is met again by the next write, and reported. */
   #quietly(work: () => void): void {
+    this.#onDisk(() => {
+      try {
+        work();
+      } catch (error) {
+        if (!isDiskFull(error)) throw error;
+      }
+    });
+  }
+
+  #onDisk(work: () => void): void {
     try {
       work();
     } catch (error) {
-      if (!isDiskFull(error)) throw error;
+      throw logFailure(error);
     }
   }
 
@@ -316,6 +331,16 @@ class Aggregator {
   }
 }
 
+/** What the disk does not take is the end: nothing that comes in could be kept. */
+function logFailure(error: unknown): FatalError {
+  if (error instanceof FatalError) return error;
+  const [what, why] =
+    error instanceof SyncError
+      ? ['cannot be forced to the disk; what was not yet acknowledged may be lost', error.message]
+      : ['cannot be written', (error as Error).message];
+  return new FatalError(EXIT.ioError, `the event log ${what}: ${why}`, { cause: error });
+}
+
 function post(message: AggregatorToMain, transfer: ArrayBuffer[] = []): void {
   parentPort!.postMessage(message, transfer);
 }
@@ -324,11 +349,15 @@ let aggregator: Aggregator | undefined;
 
 // A thread with a listening uWebSockets.js app may only end after it was closed, or it takes the process with it.
 process.on('uncaughtException', (error) => {
-  post({
-    type: 'failed',
-    exitCode: EXIT.software,
-    message: `the aggregator failed: ${error.stack ?? String(error)}`,
-  });
+  post(
+    error instanceof FatalError
+      ? { type: 'failed', exitCode: error.exitCode, message: error.message }
+      : {
+          type: 'failed',
+          exitCode: EXIT.software,
+          message: `the aggregator failed: ${error.stack ?? String(error)}`,
+        },
+  );
   try {
     aggregator?.abort();
   } finally {
