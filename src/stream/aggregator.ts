@@ -14,6 +14,7 @@ import { getHeapStatistics } from 'node:v8';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { EXIT, FatalError } from '../errors.js';
 import { Accounts } from '../ledger/accounts.js';
+import { Book, type Written } from '../ledger/book.js';
 import { LIMITS } from '../limits.js';
 import { DeadLetterLog } from '../log/dead-letter-log.js';
 import { isDiskFull, SegmentWriter } from '../log/segment-writer.js';
@@ -25,10 +26,16 @@ import type { AggregatorStart, AggregatorToMain, MainToAggregator } from './mess
 
 const CLOCK_MS = 250;
 
+interface RingPlace {
+  readonly ring: RingConsumer;
+  readonly published: number;
+}
+
 class Aggregator {
   readonly #counters: Float64Array;
   readonly #segments: SegmentWriter;
   readonly #accounts: Accounts;
+  readonly #book: Book;
   readonly #deadLetters: DeadLetterLog;
   readonly #consumers: Consumers;
   /** Per slot the rings to read, the oldest first: a dead shard's is emptied before its successor's. */
@@ -40,7 +47,10 @@ class Aggregator {
   #finishBy: number | undefined;
   #renewingTls: NodeJS.Timeout | undefined;
   /** Rings that consumers wait for, each with the place up to which it has to be read. */
-  #catchingUp: { readonly ring: RingConsumer; readonly published: number }[] = [];
+  #catchingUp: RingPlace[] = [];
+  /** Rows of the ledger that are to be given back, and up to where each ring has to be read before. */
+  #forgetting: { readonly row: number; readonly places: RingPlace[] }[] = [];
+  readonly #written: Written;
   #ended = false;
   readonly #clock: NodeJS.Timeout;
   readonly #syncIntervalMs: number;
@@ -59,7 +69,7 @@ class Aggregator {
         fsync: config.storage.fsync,
         fsyncIntervalMs: config.storage.fsync_interval_ms,
         addon,
-        onSyncStart: () => this.#accounts.syncStarts(),
+        onSyncStart: () => this.#accounts.syncStarts(this.#deadLetters.next),
         onDurable: () => this.#durable(),
         onSyncFailed: (error) => {
           throw new FatalError(EXIT.ioError, `the event log cannot be forced to the disk: ${error.message}`);
@@ -69,6 +79,18 @@ class Aggregator {
         join(config.storage.dir, 'dead-letters'),
         config.storage.dead_letter_bytes,
       );
+      this.#deadLetters.onDurable = () => this.#settle();
+      this.#book = new Book({
+        table: ledger,
+        accounts: this.#accounts,
+        folder: join(config.storage.dir, 'ledger'),
+        logFolder: join(config.storage.dir, 'log'),
+        nextSeq: this.#segments.nextSeq,
+        addon,
+        onProgress: () => post({ type: 'starting' }),
+        onTrouble: ({ message }) => post({ type: 'ledger-trouble', message }),
+      });
+      this.#written = writtenBy(this.#segments, this.#deadLetters, counters);
     } catch (error) {
       throw new FatalError(
         EXIT.cannotCreate,
@@ -96,9 +118,11 @@ class Aggregator {
       this.#counters[AGGREGATOR.heap_used_bytes] = getHeapStatistics().used_heap_size;
       // The index follows the data within a moment even when little comes in.
       if (this.#diskFullSinceMs === 0) this.#quietly(() => this.#segments.flushIndex());
+      if (!this.#ended) this.#sync();
       if (this.#finishBy !== undefined) this.#finishIfOver();
     }, CLOCK_MS);
-    post({ type: 'ready', proxyPort, recovered: this.#segments.recovered });
+    const { recovered } = this.#segments;
+    post({ type: 'ready', proxyPort, recovered, recounted: this.#book.recounted });
   }
 
   receive(message: MainToAggregator): void {
@@ -112,6 +136,10 @@ class Aggregator {
         this.#drain();
         break;
       }
+      case 'forget-row':
+        this.#forgetting.push({ row: message.row, places: this.#places() });
+        this.#forgetRows();
+        break;
       case 'tls':
         this.#renewTls(LIMITS.tlsRenewTries);
         break;
@@ -170,6 +198,7 @@ class Aggregator {
     this.#sync();
     this.#count();
     if (this.#catchingUp.length > 0) this.#catchUp();
+    if (this.#forgetting.length > 0) this.#forgetRows();
     if (budgetBytes <= 0 || !this.#slots.every((rings) => rings.every((ring) => ring.sleep())))
       return this.#schedule();
     if (this.#finishBy !== undefined) this.#finish(0);
@@ -177,8 +206,17 @@ class Aggregator {
 
   /** Starts an fsync that is due, and sees to it that the next one is not forgotten. */
   #sync(): void {
-    this.#segments.sync(performance.now());
-    if (this.#syncTimer !== undefined || this.#segments.durableSeq === this.#segments.nextSeq) return;
+    const nowMs = performance.now();
+    this.#segments.sync(nowMs);
+    // Refused frames alone make no fsync of the log.
+    if (this.#accounts.needsNoSync && this.#segments.durableSeq === this.#segments.nextSeq) {
+      this.#accounts.syncStarts(this.#deadLetters.next);
+      this.#accounts.logDurable();
+    }
+    const waiting = this.#deadLetters.sync();
+    this.#book.tick(nowMs, this.#written);
+    if (this.#syncTimer !== undefined) return;
+    if (this.#segments.durableSeq === this.#segments.nextSeq && !waiting) return;
     this.#syncTimer = setTimeout(() => {
       this.#syncTimer = undefined;
       if (!this.#ended) this.#sync();
@@ -188,8 +226,30 @@ class Aggregator {
   #durable(): void {
     if (this.#ended) return;
     this.#count();
-    if (this.#accounts.durable()) for (const port of this.#shardPorts) port?.postMessage('durable');
+    this.#accounts.logDurable();
+    this.#settle();
     this.#sync();
+  }
+
+  /** What a shard reads behind the message, was stored before it. */
+  #settle(): void {
+    if (this.#ended || !this.#accounts.settle(this.#deadLetters.durableNext)) return;
+    for (const port of this.#shardPorts) port?.postMessage('durable');
+    if (this.#forgetting.length > 0) this.#forgetRows();
+  }
+
+  #forgetRows(): void {
+    this.#forgetting = this.#forgetting.filter(({ row, places }) => {
+      if (!places.every(isRead) || !this.#accounts.isSettled(row)) return true;
+      this.#book.release(row);
+      post({ type: 'row-free', row });
+      return false;
+    });
+  }
+
+  /** How far each ring is written now. */
+  #places(): RingPlace[] {
+    return this.#slots.flat().map((ring) => ({ ring, published: ring.published }));
   }
 
   #count(): void {
@@ -204,12 +264,12 @@ class Aggregator {
   }
 
   #startCatchingUp(): void {
-    this.#catchingUp = this.#slots.flat().map((ring) => ({ ring, published: ring.published }));
+    this.#catchingUp = this.#places();
     this.#catchUp();
   }
 
   #catchUp(): void {
-    this.#catchingUp = this.#catchingUp.filter(({ ring, published }) => ((ring.taken - published) | 0) < 0);
+    this.#catchingUp = this.#catchingUp.filter((place) => !isRead(place));
     if (this.#catchingUp.length === 0) this.#consumers.caughtUp();
   }
 
@@ -305,6 +365,8 @@ class Aggregator {
     this.#ended = true;
     this.#quietly(() => this.#segments.close());
     this.#quietly(() => this.#deadLetters.close());
+    // With something left in a ring the next start counts again what is in the log.
+    if (runsLeft === 0) this.#book.close(this.#segments.nextSeq);
     post({ type: 'finished', runsLeft });
     this.#consumers.finish(() => this.#end());
   }
@@ -320,6 +382,30 @@ class Aggregator {
     this.#consumers.close();
     parentPort!.close();
   }
+}
+
+function isRead({ ring, published }: RingPlace): boolean {
+  return ((ring.taken - published) | 0) >= 0;
+}
+
+function writtenBy(segments: SegmentWriter, letters: DeadLetterLog, counters: Float64Array): Written {
+  return {
+    get nextSeq() {
+      return segments.nextSeq;
+    },
+    get durableSeq() {
+      return segments.durableSeq;
+    },
+    get letters() {
+      return letters.next;
+    },
+    get durableLetters() {
+      return letters.durableNext;
+    },
+    get bytes() {
+      return counters[AGGREGATOR.bytes_logged]!;
+    },
+  };
 }
 
 function post(message: AggregatorToMain, transfer: ArrayBuffer[] = []): void {
