@@ -15,7 +15,7 @@ import {
   decodeGzipIndex,
   encodeGzipIndex,
   type GzipIndex,
-  gzipWholeIndexName,
+  gzipIndexFileName,
   memberOf,
   memberOffsets,
 } from '../log/gzip-index.js';
@@ -37,7 +37,7 @@ export function* compressSegment(
       const index = yield* writeMembers(folder, segment, seal, temporary, addon);
       if (!(yield* holds(folder, temporary, index, seal, addon)))
         throw new Error(`the compressed segment ${segment.firstSeq} is not what was written`);
-      wholeFiles.write(gzipWholeIndexName(segment.firstSeq), encodeGzipIndex(index));
+      wholeFiles.write(gzipIndexFileName(segment.firstSeq), encodeGzipIndex(index));
       folder.files.rename(temporary, compressed);
       there = false;
     } finally {

@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { Addon } from '../native/addon.js';
 import type { IndexEntry } from './format.js';
+import { type Lines, linesOf } from './lines.js';
 import type { WholeIndex } from './whole-index.js';
 
 /** A batch whose bytes are not those that were written. */
@@ -30,7 +31,7 @@ export class ContentCheck {
   readonly damage: DamagedBatch[] = [];
   readonly #hash = createHash('sha256');
   readonly #crc32: (bytes: Uint8Array, crc: number) => number;
-  readonly #countLines: boolean;
+  readonly #counter: Lines | undefined;
   readonly #entries: Generator<IndexEntry, void>;
   #entry: IndexEntry | undefined;
   #crc = 0;
@@ -41,7 +42,7 @@ export class ContentCheck {
   constructor(index: WholeIndex, addon: Addon | undefined, countLines: boolean) {
     this.#entries = index.entries();
     this.#crc32 = addon?.crc32 === undefined ? crc32 : addon.crc32;
-    this.#countLines = countLines;
+    this.#counter = countLines ? linesOf(addon) : undefined;
     this.#next();
   }
 
@@ -52,7 +53,7 @@ export class ContentCheck {
       const leftBytes = this.#entry.offsetBytes + this.#entry.lengthBytes - this.bytes - at;
       const part = piece.subarray(at, at + leftBytes);
       this.#crc = this.#crc32(part, this.#crc);
-      if (this.#countLines) this.#lines += linesIn(part);
+      this.#lines += this.#counter?.count(part, 0, part.length) ?? 0;
       this.#lastByte = part.at(-1) ?? this.#lastByte;
       at += part.length;
       if (part.length === leftBytes) this.#judge(this.#entry);
@@ -71,7 +72,7 @@ export class ContentCheck {
 
   #judge(entry: IndexEntry): void {
     if (this.#crc !== entry.crc) this.#damaged(entry, 'checksum');
-    else if (this.#countLines && (this.#lines !== entry.recordCount || this.#lastByte !== NEWLINE))
+    else if (this.#counter !== undefined && (this.#lines !== entry.recordCount || this.#lastByte !== NEWLINE))
       this.#damaged(entry, 'lines');
     this.#next();
   }
@@ -96,10 +97,4 @@ export class ContentCheck {
         reason,
       });
   }
-}
-
-function linesIn(bytes: Uint8Array): number {
-  let count = 0;
-  for (let at = bytes.indexOf(NEWLINE); at >= 0; at = bytes.indexOf(NEWLINE, at + 1)) count++;
-  return count;
 }
