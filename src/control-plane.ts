@@ -15,15 +15,18 @@ import { createBackendActions } from './backends/core-actions.js';
 import { CommandCenter, type KeptCommands, readKeptCommands } from './commands/center.js';
 import type { Config } from './config/config.js';
 import { originsOf } from './config/values.js';
+import { Cursors } from './consumers/cursors.js';
 import type { Control } from './control.js';
 import { Doorkeeper } from './enrolment/doorkeeper.js';
 import type { Gate } from './gate/gate.js';
 import { Registrar } from './gate/registrar.js';
 import type { Sessions } from './gate/sessions.js';
 import type { ShardDoor } from './gate/shard-door.js';
+import type { Ledger } from './ledger/ledger.js';
 import { LIMITS } from './limits.js';
 import { newestDeadLetters } from './log/dead-letter-reader.js';
 import type { Mode } from './native/addon.js';
+import type { RegistryJournal } from './registry/journal.js';
 import { REGISTRY_LIMITS } from './registry/limits.js';
 import { NodeRegistry } from './registry/registry.js';
 import { restoreRegistry } from './registry/restore.js';
@@ -34,7 +37,6 @@ import type { Faults } from './rest/routes/debug.js';
 import { createRestServer, type RestServer } from './rest/server.js';
 import type { Health } from './rest/view.js';
 import type { ShardToMain } from './shard/messages.js';
-import type { StateStore } from './state/store.js';
 import type { MainToConsumers } from './stream/consumer-messages.js';
 import { boundedLogger } from './telemetry/bounded-logger.js';
 import { Metrics } from './telemetry/metrics.js';
@@ -49,21 +51,39 @@ export interface KeptNodes {
   readonly registry: NodeRegistry;
   readonly saver: RegistrySaver;
   readonly commands: KeptCommands;
+  readonly cursors: Cursors;
 }
 
 /** The nodes and commands that were known when Core ended. */
 export async function readKeptNodes(
-  state: StateStore,
+  { state, audit }: Pick<Control, 'state' | 'audit'>,
   table: Float64Array,
+  ledger: Ledger,
   logger: Logger,
 ): Promise<KeptNodes> {
   const saver = new RegistrySaver(state, table);
-  const registry = new NodeRegistry(REGISTRY_LIMITS, saver);
+  const registry = new NodeRegistry(REGISTRY_LIMITS, withLedger(saver, ledger));
   const restored = await restoreRegistry(state, registry);
   if (restored.damaged > 0 || restored.dropped > 0)
     logger.warn({ ...restored }, 'some of what was kept of nodes could not be used');
+  for (const { serial } of registry.list()) ledger.rowFor(serial);
   saver.watch(registry);
-  return { registry, saver, commands: await readKeptCommands(state) };
+  const cursors = await Cursors.open(state, audit);
+  if (cursors.damaged > 0)
+    logger.error({ consumers: cursors.damaged }, 'named consumers that cannot be read: they start anew');
+  return { registry, saver, commands: await readKeptCommands(state), cursors };
+}
+
+/** Who is forgotten by the registry is forgotten by the ledger. */
+function withLedger(saver: RegistrySaver, ledger: Ledger): RegistryJournal {
+  return {
+    changed: (record) => saver.changed(record),
+    potChanged: (record, potId) => saver.potChanged(record, potId),
+    forgotten(record) {
+      saver.forgotten(record);
+      ledger.forget(record.serial);
+    },
+  };
 }
 
 export interface ControlPlaneParts {
@@ -76,6 +96,7 @@ export interface ControlPlaneParts {
   readonly stats: Stats;
   /** The session table, and who has which row of it. */
   readonly table: Float64Array;
+  readonly ledger: Ledger;
   readonly sessions: Sessions;
   readonly shards: ShardDoor;
   readonly gate: Gate;
@@ -93,14 +114,17 @@ export class ControlPlane {
   readonly rest: RestServer;
   readonly #registry: NodeRegistry;
   readonly #saver: RegistrySaver;
+  readonly #cursors: Cursors;
   readonly #clocks: readonly NodeJS.Timeout[];
 
   constructor(parts: ControlPlaneParts, kept: KeptNodes) {
     const { config, logger, control, stats } = parts;
     this.#registry = kept.registry;
     this.#saver = kept.saver;
+    this.#cursors = kept.cursors;
     this.commands = this.#makeCommands(parts, kept.commands);
     this.registrar = new Registrar(kept.registry, parts.sessions, parts.table, parts.shards, {
+      ledger: parts.ledger,
       doorkeeper: new Doorkeeper(config.auth.totp, control.enrolments, logger),
       keeper: this.#saver,
       logger: boundedLogger(logger),
@@ -116,6 +140,7 @@ export class ControlPlane {
         }),
         access: control.access,
         allowedOrigins: originsOf(config.auth.allowed_origins),
+        cursors: kept.cursors,
         logger,
       },
       (message) => parts.tell(message),
@@ -161,7 +186,7 @@ export class ControlPlane {
   /** What is not in the state yet is written. The shards have ended. */
   async save(): Promise<void> {
     this.commands.close();
-    await this.#saver.close();
+    await Promise.all([this.#saver.close(), this.#cursors.close()]);
   }
 
   #makeCommands({ config, control, shards, logger }: ControlPlaneParts, kept: KeptCommands): CommandCenter {
@@ -199,6 +224,7 @@ export class ControlPlane {
     const view = createCoreView({
       registry: this.#registry,
       sessionTable: parts.table,
+      ledger: parts.ledger,
       stats,
       metrics,
       admission: () => gate.counts(),

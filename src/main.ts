@@ -15,6 +15,8 @@ import { EXIT, FatalError } from './errors.js';
 import { Gate } from './gate/gate.js';
 import { Sessions } from './gate/sessions.js';
 import { KeeperThread } from './keeper/keeper-thread.js';
+import { Ledger } from './ledger/ledger.js';
+import { LIMITS } from './limits.js';
 import { type DataDirectory, holdDataDirectory } from './log/data-directory.js';
 import { readSigningKey } from './log/signing-key.js';
 import { createAggregatorCounters } from './memory/counters.js';
@@ -44,8 +46,7 @@ interface Ground {
   readonly control: Control;
   readonly certificates: Certificates | undefined;
   readonly table: Float64Array;
-  /** memory/ledger-table.ts */
-  readonly ledger: Float64Array;
+  readonly ledger: Ledger;
   readonly kept: KeptNodes;
 }
 
@@ -82,8 +83,8 @@ export class Core {
       control = await Control.open(config, logger);
       control.checkListeners();
       const table = createSessionTable(config.ingest.max_connections);
-      const ledger = createLedgerTable(REGISTRY_LIMITS.nodes);
-      const kept = await readKeptNodes(control.state, table, logger);
+      const ledger = new Ledger(createLedgerTable(REGISTRY_LIMITS.nodes + LIMITS.ledgerSpareRows));
+      const kept = await readKeptNodes(control, table, ledger, logger);
       core = new Core(config, version, logger, { data, control, certificates, table, ledger, kept });
       await core.#listen(version);
       return core;
@@ -112,7 +113,7 @@ export class Core {
     const stats = new Stats(aggregatorCounters);
     const shards = this.#shardCount();
     this.#sessions = new Sessions(table, shards);
-    this.#aggregator = new AggregatorThread(config, mode, aggregatorCounters, ground.ledger, {
+    this.#aggregator = new AggregatorThread(config, mode, aggregatorCounters, ground.ledger.table, {
       onDisk: (full) => this.#onDisk(full),
       onReaderWanted: () => this.#reader.wanted(),
       onTlsFailed: () =>
@@ -138,7 +139,7 @@ export class Core {
         mode,
         shards,
         sessions: table,
-        ledger: ground.ledger,
+        ledger: ground.ledger.table,
         aggregator: this.#aggregator,
         stats,
         logger,
@@ -164,6 +165,7 @@ export class Core {
         certificates,
         stats,
         table,
+        ledger: ground.ledger,
         sessions: this.#sessions,
         shards: this.#shards,
         gate: this.#gate,

@@ -15,8 +15,10 @@ import { parseToken } from '../src/access/token-text.js';
 import type { Config } from '../src/config/config.js';
 import { createEnrolmentDesk } from '../src/enrolment/desk.js';
 import { openEnrolments } from '../src/enrolment/enrolments.js';
+import { Ledger } from '../src/ledger/ledger.js';
 import { LIMITS } from '../src/limits.js';
 import { createAggregatorCounters } from '../src/memory/counters.js';
+import { createLedgerTable } from '../src/memory/ledger-table.js';
 import { createSessionTable } from '../src/memory/session-table.js';
 import { NodeRegistry } from '../src/registry/registry.js';
 import { createCoreView } from '../src/rest/core-view.js';
@@ -150,6 +152,7 @@ class Rest {
         view: createCoreView({
           registry: rest.registry,
           sessionTable,
+          ledger: new Ledger(createLedgerTable(8)),
           stats,
           metrics,
           admission: () => NO_ADMISSION,

@@ -45,7 +45,7 @@ export function nodeRoutes(app: RestApp, view: CoreView, lists: ListSender): voi
           if (test(record)) writeRow(nodeRow(view.show(record)), json);
         },
         next: limit === undefined ? undefined : page.more ? String(page.rows.at(-1)!.id) : null,
-        tag: tagOf(page.rows, { table: view.sessionTable }, [page.more ? 1 : 0]),
+        tag: tagOf(page.rows, view.live, [page.more ? 1 : 0]),
       });
     },
   );
@@ -67,7 +67,7 @@ export function nodeRoutes(app: RestApp, view: CoreView, lists: ListSender): voi
       const record = view.node(nodeIdOf(request.params.id));
       if (record === undefined || !scopeTest(request.principal)(record))
         throw new RestError('NODE_NOT_FOUND');
-      if (isKnown(request, reply, tagOf([record], { table: view.sessionTable }))) return sendNothing(reply);
+      if (isKnown(request, reply, tagOf([record], view.live))) return sendNothing(reply);
       return reply.send({ ...nodeRow(view.show(record)), honeypots: [...record.pots.values()].map(potRow) });
     },
   );
