@@ -6,20 +6,32 @@ const PROGRESS_MS = 200;
 
 export function reportOf(options: LogCheckOptions): LogReport {
   const work = checkLog(options);
-  let shownMs = performance.now();
-  let shown = false;
+  const progress = showProgress();
   for (;;) {
     const { done, value } = work.next();
-    if (done) {
-      if (shown) process.stderr.write('\r\x1b[K');
+    if (!done) progress.show(value.bytes / Math.max(1, value.totalBytes), size(value.totalBytes));
+    else {
+      progress.end();
       return value;
     }
-    if (!process.stderr.isTTY || performance.now() - shownMs < PROGRESS_MS) continue;
-    shownMs = performance.now();
-    shown = true;
-    const percent = value.totalBytes === 0 ? 100 : Math.floor((100 * value.bytes) / value.totalBytes);
-    process.stderr.write(`\r${percent} % of ${size(value.totalBytes)}\x1b[K`);
   }
+}
+
+/** On standard error, where that is a terminal. */
+export function showProgress(): { show(part: number, of: string): void; end(): void } {
+  let shownMs = performance.now();
+  let shown = false;
+  return {
+    show(part, of) {
+      if (!process.stderr.isTTY || performance.now() - shownMs < PROGRESS_MS) return;
+      shownMs = performance.now();
+      shown = true;
+      process.stderr.write(`\r${Math.floor(100 * part)} % of ${of}\x1b[K`);
+    },
+    end() {
+      if (shown) process.stderr.write('\r\x1b[K');
+    },
+  };
 }
 
 /** Of bytes, for people. */

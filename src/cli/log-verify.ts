@@ -22,7 +22,6 @@ export function verifyLog(
 
 function* linesOf(report: LogReport, withKey: boolean): Iterable<string> {
   for (const fault of report.faults) yield `fault: ${textOf(fault)}`;
-  for (const note of report.notes) yield `note: ${note}`;
   for (const { first_seq, next_seq } of report.holes)
     yield `note: no record has the numbers ${first_seq} to ${next_seq - 1}: they were not on the disk when Core lost power`;
   const { segments, deleted, chain } = report;

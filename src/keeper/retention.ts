@@ -95,7 +95,7 @@ export function deleteOldest(parts: SealingParts, segment: KeptSegment, nextSeq:
     Buffer.from(encodeRetentionSeal(makeRetentionSeal(content, parts.key))),
   );
   removeFiles(parts, segment);
-  folder.files.syncFolder(folder.path);
+  folder.files.syncFolderNow(folder.path);
   return bytesOf(segment);
 }
 

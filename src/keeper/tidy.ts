@@ -29,7 +29,7 @@ export function tidy(parts: SealingParts): string | undefined {
       (ending === 'gzi' && there.has(segment) && !compressed.has(segment));
     if (isLeft) folder.files.unlink(join(folder.path, name));
   }
-  folder.files.syncFolder(folder.path);
+  folder.files.syncFolderNow(folder.path);
   return problem;
 }
 

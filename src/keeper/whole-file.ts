@@ -55,7 +55,7 @@ export class WholeFiles {
       this.#write(written, 'r+', content);
     }
     this.#files.rename(written, join(this.#folder, name));
-    this.#files.syncFolder(this.#folder);
+    this.#files.syncFolderNow(this.#folder);
   }
 
   #write(path: string, flags: 'w' | 'r+', content: Buffer): void {

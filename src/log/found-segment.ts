@@ -1,6 +1,7 @@
 /** What stands in the log's folder under the name of one segment, read without its data. Any thread; changes nothing. */
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
+import { REAL_FILES, readFile } from './files.js';
 import { segmentName } from './format.js';
 import { decodeSeal, type Seal } from './seal.js';
 import { WholeIndex } from './whole-index.js';
@@ -11,35 +12,44 @@ export interface FoundSegment {
   readonly compressed: boolean;
   /** What its files take on the disk. */
   readonly storedBytes: number;
+  /** Undefined: there is none. */
+  readonly indexBytes: Buffer | undefined;
   /** Undefined: there is none, or it is of something else. */
   readonly index: WholeIndex | undefined;
   /** `broken`: there is one, and it cannot be read or is of another segment. */
   readonly seal: Seal | 'broken' | undefined;
 }
 
+/** What it takes on the disk; 0 where there is no such segment. */
+export function storedBytesOf(folder: string, segment: number): number {
+  const base = join(folder, segmentName(segment));
+  return ENDINGS.reduce(
+    (sum, ending) => sum + (statSync(`${base}.${ending}`, { throwIfNoEntry: false })?.size ?? 0),
+    0,
+  );
+}
+
 const ENDINGS = ['ndjson', 'ndjson.gz', 'idx', 'gzi', 'seal'] as const;
 
 export function findSegment(folder: string, segment: number, newest: boolean): FoundSegment {
   const base = join(folder, segmentName(segment));
-  const size = (ending: string) => statSync(`${base}.${ending}`, { throwIfNoEntry: false })?.size;
+  const isThere = (ending: string) => statSync(`${base}.${ending}`, { throwIfNoEntry: false }) !== undefined;
+  // Before anybody looks how long the data is: in a segment that grows the index must not speak of more.
+  const indexBytes = readFile(REAL_FILES, `${base}.idx`);
   return {
     segment,
     newest,
-    compressed: size('ndjson') === undefined && size('ndjson.gz') !== undefined,
-    storedBytes: ENDINGS.reduce((sum, ending) => sum + (size(ending) ?? 0), 0),
-    index: WholeIndex.read(`${base}.idx`, segment),
+    compressed: !isThere('ndjson') && isThere('ndjson.gz'),
+    storedBytes: storedBytesOf(folder, segment),
+    indexBytes,
+    index: WholeIndex.of(indexBytes, segment),
     seal: readSeal(`${base}.seal`, segment),
   };
 }
 
 function readSeal(path: string, segment: number): Seal | 'broken' | undefined {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
+  const text = readFile(REAL_FILES, path)?.toString('utf8');
+  if (text === undefined) return undefined;
   const seal = decodeSeal(text);
   return seal?.segment === segment ? seal : 'broken';
 }

@@ -3,20 +3,21 @@
  * the command line; a Core may be writing, compressing and deleting meanwhile. A generator, so that the caller can show how
  * far it is: each step does a few milliseconds of work.
  */
-import type { KeyObject } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
+import { createHash, type KeyObject } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Addon } from '../native/addon.js';
 import { Catalog } from './catalog.js';
 import { ChainCheck } from './chain-check.js';
 import { type Content, openContent } from './content.js';
-import { ContentCheck, type DamagedBatch } from './content-check.js';
 import { REAL_FILES } from './files.js';
-import { type FoundSegment, findSegment } from './found-segment.js';
+import { type FoundSegment, findSegment, storedBytesOf } from './found-segment.js';
 import { decodeGzipIndex, gzipIndexFileName } from './gzip-index.js';
 import { type Lines, linesOf } from './lines.js';
 import { decodeRetentionSeal, parseSealName, RETENTION_SEAL, type RetentionSeal } from './seal.js';
 import type { Fault, FaultKind, LogReport, SegmentReport } from './segment-report.js';
+import type { SegmentContent } from './survey.js';
+import { checkSegment, type SegmentCheckResult, type SegmentFault } from './verify.js';
 
 export interface LogCheckOptions {
   /** `<storage.dir>/log` */
@@ -37,7 +38,6 @@ export interface Progress {
 }
 
 const SLICE_BYTES = 4 * 1024 * 1024;
-const NEWLINE = 0x0a;
 
 export function* checkLog(options: LogCheckOptions): Generator<Progress, LogReport> {
   return yield* new LogCheck(options).run();
@@ -46,7 +46,6 @@ export function* checkLog(options: LogCheckOptions): Generator<Progress, LogRepo
 class LogCheck {
   readonly #options: LogCheckOptions;
   readonly #faults: Fault[] = [];
-  readonly #notes: string[] = [];
   readonly #segments: SegmentReport[] = [];
   readonly #lines: Lines;
   readonly #slice = Buffer.allocUnsafeSlow(SLICE_BYTES);
@@ -64,9 +63,9 @@ class LogCheck {
     const deleted = this.#readRetentionSeal();
     const chain = new ChainCheck({ deleted, keys, expected });
     this.#faults.push(...chain.begin());
-    const found = segments.map((segment, at) => findSegment(folder, segment, at === segments.length - 1));
-    this.#totalBytes = found.reduce((sum, { storedBytes }) => sum + storedBytes, 0);
-    for (const segment of found) {
+    this.#totalBytes = segments.reduce((total, segment) => total + storedBytesOf(folder, segment), 0);
+    for (const firstSeq of segments) {
+      const segment = findSegment(folder, firstSeq, firstSeq === segments.at(-1));
       const report = yield* this.#segment(segment);
       if (report === undefined) {
         chain.deletedMeanwhile(this.#readRetentionSeal()!);
@@ -94,13 +93,12 @@ class LogCheck {
           : { segments: deleted.segments, next_seq: deleted.nextSeq, bytes: deleted.bytes },
       holes: chain.holes,
       faults: this.#faults,
-      notes: this.#notes,
     };
   }
 
   *#segment(found: FoundSegment): Generator<Progress, SegmentReport | undefined> {
-    const { folder } = this.#options;
-    const { segment, seal } = found;
+    const { folder, everything } = this.#options;
+    const { segment, seal, index } = found;
     let content: Content | undefined;
     try {
       content = openContent(folder, segment, REAL_FILES);
@@ -113,17 +111,15 @@ class LogCheck {
     }
     try {
       const sizeBytes = content?.size() ?? 0;
-      const tail = content === undefined ? undefined : this.#checkIndex(found, content, sizeBytes);
       if (content?.compressed) this.#checkMembers(segment);
-      const damagedRecords =
-        this.#options.everything && content !== undefined
-          ? yield* this.#content(found, content, sizeBytes)
-          : typeof seal === 'object'
-            ? seal.damagedRecords
-            : 0;
-      const { index } = found;
-      const nextSeq =
-        typeof seal === 'object' ? seal.nextSeq : (index?.nextSeq ?? segment) + (tail?.records ?? 0);
+      const sealed = typeof seal === 'object' ? seal : undefined;
+      let nextSeq = sealed?.nextSeq ?? index?.nextSeq ?? segment;
+      let damagedRecords = sealed?.damagedRecords ?? 0;
+      if (content !== undefined && everything) {
+        const result = yield* this.#content(found, content, sizeBytes);
+        nextSeq = sealed?.nextSeq ?? result.nextSeq;
+        damagedRecords = result.damagedRecords;
+      } else if (content !== undefined) nextSeq += this.#checkIndex(found, content, sizeBytes);
       return {
         segment,
         next_seq: nextSeq,
@@ -145,47 +141,32 @@ class LogCheck {
     }
   }
 
-  /** Whether the index fits the data; answers the whole lines behind it, which in the newest segment are no fault. */
-  #checkIndex(found: FoundSegment, content: Content, sizeBytes: number): { records: number } | undefined {
+  /** Whether the index seems to fit the data; answers how many whole lines are behind it, in a segment that is being written. */
+  #checkIndex(found: FoundSegment, content: Content, sizeBytes: number): number {
     const { segment, index, newest, seal } = found;
-    if (index === undefined) {
-      this.#fault('index', segment, 'the index is missing, or is of something else');
-      return undefined;
-    }
-    if (index.contentBytes > sizeBytes)
+    const grows = newest && seal === undefined;
+    if (index === undefined) this.#fault('index', segment, 'the index is missing, or is of something else');
+    else if (index.contentBytes > sizeBytes)
       this.#fault(
         'index',
         segment,
         `the index speaks of ${index.contentBytes} bytes, the segment has ${sizeBytes}`,
       );
-    if (!index.whole && !(newest && seal === undefined))
-      this.#fault('index', segment, `the index cannot be read behind its entry ${index.count}`);
-    const behindBytes = sizeBytes - index.contentBytes;
-    if (behindBytes <= 0) return undefined;
-    if (!newest || seal !== undefined) {
-      this.#fault('index', segment, `${behindBytes} bytes at the end are not in the index`);
-      return undefined;
-    }
-    const records = this.#linesBehind(content, index.contentBytes, sizeBytes);
-    this.#notes.push(
-      `segment ${segment}: ${records.whole} records at its end are not in its index yet` +
-        (records.tornBytes > 0 ? `, and ${records.tornBytes} bytes are the beginning of one` : ''),
-    );
-    return { records: records.whole };
+    else if (grows) return this.#linesBehind(content, index.contentBytes, sizeBytes);
+    else if (!index.whole || index.contentBytes < sizeBytes)
+      this.#fault('index', segment, `the index covers ${index.contentBytes} of ${sizeBytes} bytes`);
+    return 0;
   }
 
-  #linesBehind(content: Content, fromBytes: number, toBytes: number): { whole: number; tornBytes: number } {
-    let whole = 0;
-    let endBytes = fromBytes;
+  #linesBehind(content: Content, fromBytes: number, toBytes: number): number {
+    let lines = 0;
     for (let at = fromBytes; at < toBytes; ) {
       const read = content.read(this.#slice, 0, Math.min(SLICE_BYTES, toBytes - at), at);
       if (read === 0) break;
-      whole += this.#lines.count(this.#slice, 0, read);
-      const newline = this.#slice.lastIndexOf(NEWLINE, read - 1);
-      if (newline >= 0) endBytes = at + newline + 1;
+      lines += this.#lines.count(this.#slice, 0, read);
       at += read;
     }
-    return { whole, tornBytes: toBytes - endBytes };
+    return lines;
   }
 
   #checkMembers(segment: number): void {
@@ -197,30 +178,36 @@ class LogCheck {
       this.#fault('compressed', segment, 'the index of its members (.gzi) is missing or cannot be read');
   }
 
-  /** Every byte; answers how many records cannot be read. */
-  *#content(found: FoundSegment, content: Content, sizeBytes: number): Generator<Progress, number> {
-    const { segment, index, seal } = found;
-    if (index === undefined) return 0;
-    const check = new ContentCheck(index, this.#options.addon, true);
-    while (check.bytes < sizeBytes) {
-      const wanted = Math.min(SLICE_BYTES, sizeBytes - check.bytes);
-      const read = content.read(this.#slice, 0, wanted, check.bytes);
-      check.take(this.#slice.subarray(0, read));
-      if (read < wanted) {
-        this.#fault('compressed', segment, `cannot be read behind byte ${check.bytes} of ${sizeBytes}`);
-        break;
-      }
-      yield this.#progress((check.bytes / Math.max(1, sizeBytes)) * found.storedBytes);
+  /** Every byte. */
+  *#content(
+    found: FoundSegment,
+    content: Content,
+    sizeBytes: number,
+  ): Generator<Progress, SegmentCheckResult> {
+    const { addon } = this.#options;
+    const { segment, seal, newest } = found;
+    const hashed = new HashedContent(content, sizeBytes);
+    const check = checkSegment({
+      firstSeq: segment,
+      content: hashed,
+      index: found.indexBytes,
+      growing: newest && seal === undefined,
+      ...(addon?.crc32 === undefined ? {} : { crc32: addon.crc32 }),
+    });
+    while (check.step())
+      yield this.#progress((check.checkedBytes / Math.max(1, sizeBytes)) * found.storedBytes);
+    const { result } = check;
+    const sha256 = hashed.finish();
+    if (hashed.bytes < sizeBytes)
+      this.#fault('compressed', segment, `cannot be read behind byte ${hashed.bytes} of ${sizeBytes}`);
+    if (typeof seal === 'object') {
+      if (seal.sha256 !== sha256 || seal.bytes !== sizeBytes)
+        this.#fault('content', segment, 'the content is not what was sealed');
+      if (seal.nextSeq !== result.nextSeq)
+        this.#fault('index', segment, `the records end at ${result.nextSeq}, by the seal at ${seal.nextSeq}`);
     }
-    const sha256 = check.finish();
-    if (typeof seal === 'object' && (seal.sha256 !== sha256 || seal.bytes !== sizeBytes))
-      this.#fault('content', segment, 'the content is not what was sealed');
-    if (typeof seal === 'object' && seal.nextSeq !== index.nextSeq)
-      this.#fault('index', segment, `the index ends at ${index.nextSeq}, the seal at ${seal.nextSeq}`);
-    for (const batch of check.damage) this.#faults.push(damageOf(segment, batch));
-    const left = check.damagedBatches - check.damage.length;
-    if (left > 0) this.#fault('damaged', segment, `and ${left} batches more`);
-    return check.damagedRecords;
+    for (const fault of result.faults) this.#faults.push(faultOf(segment, fault));
+    return result;
   }
 
   /** Seals whose segments are gone, though retention does not say so. */
@@ -230,8 +217,6 @@ class LogCheck {
       if (segment === undefined || segments.has(segment) || segment < (deleted?.nextSeq ?? 0)) continue;
       if (this.#isDeletedMeanwhile(segment)) continue;
       // One that was made since we looked has its data.
-      if (findSegment(this.#options.folder, segment, false).storedBytes === 0) continue;
-      if (statSync(join(this.#options.folder, name), { throwIfNoEntry: false }) === undefined) continue;
       const content = openContent(this.#options.folder, segment, REAL_FILES);
       content?.close();
       if (content === undefined) this.#fault('sequence', segment, 'was sealed, and its data is gone');
@@ -267,23 +252,51 @@ class LogCheck {
   }
 }
 
-const DAMAGE_TEXT: Readonly<Record<DamagedBatch['reason'], string>> = {
-  checksum: 'the checksum is wrong',
-  lines: 'it does not have the lines its index entry says',
-  'cut off': 'it is cut off',
-};
-
-function damageOf(segment: number, batch: DamagedBatch): Fault {
-  const { firstSeq, nextSeq, offsetBytes, lengthBytes, reason } = batch;
+function faultOf(segment: number, fault: SegmentFault): Fault {
+  const { kind, offsetBytes, lengthBytes, firstSeq, nextSeq, text } = fault;
+  const isDamage = kind === 'batch-checksum' || kind === 'batch-records' || kind === 'torn';
   return {
-    kind: 'damaged',
+    kind: isDamage ? 'damaged' : 'index',
     segment,
-    message: `records ${firstSeq} to ${nextSeq - 1}, ${lengthBytes} bytes at ${offsetBytes}: ${DAMAGE_TEXT[reason]}`,
-    first_seq: firstSeq,
-    next_seq: nextSeq,
-    offset_bytes: offsetBytes,
-    length_bytes: lengthBytes,
+    message: text,
+    ...(nextSeq > firstSeq ? { first_seq: firstSeq, next_seq: nextSeq } : {}),
+    ...(isDamage ? { offset_bytes: offsetBytes, length_bytes: lengthBytes } : {}),
   };
+}
+
+/** Content that is hashed while it is read from its beginning to its end. */
+class HashedContent implements SegmentContent {
+  readonly sizeBytes: number;
+  /** Hashed so far. */
+  bytes = 0;
+  readonly #content: Content;
+  readonly #hash = createHash('sha256');
+
+  constructor(content: Content, sizeBytes: number) {
+    this.#content = content;
+    this.sizeBytes = sizeBytes;
+  }
+
+  read(target: Buffer, lengthBytes: number, offsetBytes: number): number {
+    const read = this.#content.read(
+      target,
+      0,
+      Math.min(lengthBytes, this.sizeBytes - offsetBytes),
+      offsetBytes,
+    );
+    if (offsetBytes <= this.bytes && offsetBytes + read > this.bytes) {
+      this.#hash.update(target.subarray(this.bytes - offsetBytes, read));
+      this.bytes = offsetBytes + read;
+    }
+    return read;
+  }
+
+  /** The SHA-256, hexadecimal, also of what was not read. */
+  finish(): string {
+    const rest = Buffer.allocUnsafeSlow(this.bytes < this.sizeBytes ? SLICE_BYTES : 0);
+    while (this.bytes < this.sizeBytes && this.read(rest, rest.length, this.bytes) > 0);
+    return this.#hash.digest('hex');
+  }
 }
 
 function isoTime(ms: number | undefined): string | null {
