@@ -133,6 +133,8 @@ export class Core {
           'the reader of the log died and is started again',
         ),
     });
+    // Retention deletes nothing before it was told.
+    ground.kept.cursors.onOldest = (oldest) => this.#keeper.useCursor(oldest);
     this.#shards = new ShardSupervisor(
       {
         config,
@@ -219,8 +221,6 @@ export class Core {
     if (recovered.tornBytes > 0 || recovered.reindexedRecords > 0)
       this.#logger.warn(recovered, 'log recovered after an unclean end');
     this.#keeper.start();
-    // Of the named consumers; retention deletes nothing before it is told.
-    this.#keeper.useCursor(null);
     await this.#shards.start(this.#shardCount());
     await this.#control.serve(this.#plane.rest);
     const backendPort = await this.#plane.listen();
