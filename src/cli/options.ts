@@ -16,6 +16,7 @@ export const COMMANDS = {
   tail: 'prints the live stream of a running Core, one record a line',
   token: 'makes, lists and revokes API tokens',
   enroll: 'gives nodes their secrets for one-time codes',
+  log: 'checks, mends and describes the event log on this disk, with a Core that runs or none',
   help: 'prints this text',
   version: 'prints the version',
 } as const;
@@ -23,7 +24,7 @@ export const COMMANDS = {
 export type Command = keyof typeof COMMANDS;
 
 /** Commands that settings concern: all but `run` find the data directory by them. */
-export const WITH_SETTINGS: readonly Command[] = ['run', 'status', 'token', 'enroll'];
+export const WITH_SETTINGS: readonly Command[] = ['run', 'status', 'token', 'enroll', 'log'];
 
 interface Option {
   readonly commands: readonly Command[];
@@ -48,7 +49,10 @@ const OPTIONS = {
   open: { commands: ['enroll'] },
   list: { commands: ['enroll'], flag: true },
   close: { commands: ['enroll'], flag: true },
-  json: { commands: ['token', 'enroll'], flag: true },
+  dir: { commands: ['log'] },
+  'public-key': { commands: ['log'] },
+  chain: { commands: ['log'] },
+  json: { commands: ['token', 'enroll', 'log'], flag: true },
   help: { commands: EVERYWHERE, flag: true, short: 'h' },
   version: { commands: EVERYWHERE, flag: true, short: 'V' },
 } as const satisfies Readonly<Record<string, Option>>;
