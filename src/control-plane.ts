@@ -22,6 +22,7 @@ import type { Gate } from './gate/gate.js';
 import { Registrar } from './gate/registrar.js';
 import type { Sessions } from './gate/sessions.js';
 import type { ShardDoor } from './gate/shard-door.js';
+import type { KeeperThread } from './keeper/keeper-thread.js';
 import type { Ledger } from './ledger/ledger.js';
 import { LIMITS } from './limits.js';
 import { newestDeadLetters } from './log/dead-letter-reader.js';
@@ -101,6 +102,7 @@ export interface ControlPlaneParts {
   readonly shards: ShardDoor;
   readonly gate: Gate;
   readonly reader: LogReader;
+  readonly keeper: KeeperThread;
   /** To the aggregator, about consumers. */
   tell(message: MainToConsumers): void;
   health(): Health;
@@ -122,6 +124,7 @@ export class ControlPlane {
     this.#registry = kept.registry;
     this.#saver = kept.saver;
     this.#cursors = kept.cursors;
+    kept.cursors.onOldest = (oldest) => parts.keeper.useCursor(oldest);
     this.commands = this.#makeCommands(parts, kept.commands);
     this.registrar = new Registrar(kept.registry, parts.sessions, parts.table, parts.shards, {
       ledger: parts.ledger,
@@ -239,6 +242,14 @@ export class ControlPlane {
         view,
         removal: { remove: (id) => this.remove(id) },
         commands: this.commands,
+        log: {
+          reader: parts.reader,
+          ledger: parts.ledger,
+          consumers: this.#cursors,
+          deliveries: this.backends,
+          state: () => parts.keeper.state,
+          storage: config.storage,
+        },
         metrics: createRestMetrics(metrics.registry),
         ...(config.server.debug ? { debug: parts.faults } : {}),
       },

@@ -140,6 +140,12 @@ export const LIMITS = {
   sealLagBytes: 64 * 1024 * MiB,
   /** How often the keeper looks at the disk and at what is due. */
   keeperIntervalMs: 500,
+  /** What the keeper could not do is tried again after so long. */
+  keeperRetryMs: 1_000,
+  /** Main is told of the free space of the disk in steps of this size: it moves all the time. */
+  keeperFreeStepBytes: 16 * MiB,
+  /** A keeper that was told to end has this long for the system call it is in; nothing it does needs to be finished. */
+  keeperStopMs: 2_000,
   /** How often a write that found the disk full is tried again. */
   diskRetryMs: 250,
   /** How often a shard looks for silent nodes. */
