@@ -30,6 +30,9 @@ test('every node id leaves with exactly its digits, as number and as text', asyn
   assert.equal(honeypots.json.honeypots.length, U64_EDGES.length);
 });
 
+/** The threads are missing that would count. */
+const NO_LEDGER = accountRow(NO_ACCOUNT);
+
 test('a node shows what its past sessions and its present one have counted', async () => {
   const core = await startRest();
   const row = (field: keyof typeof SESSION, value: number) => {
@@ -65,6 +68,7 @@ test('a node shows what its past sessions and its present one have counted', asy
     pots: 0,
     pots_not_kept: 0,
     honeypots: [],
+    ledger: NO_LEDGER,
   });
   core.register(8n, 'n', 3);
   core.registry.pot(3, {
