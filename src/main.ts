@@ -6,6 +6,7 @@
  *   stop:   node port -> shards drain -> aggregator writes the rest and says goodbye -> REST -> state -> data directory
  */
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Config } from './config/config.js';
 import { Control } from './control.js';
@@ -13,16 +14,22 @@ import { ControlPlane, type KeptNodes, readKeptNodes } from './control-plane.js'
 import { EXIT, FatalError } from './errors.js';
 import { Gate } from './gate/gate.js';
 import { Sessions } from './gate/sessions.js';
+import { KeeperThread } from './keeper/keeper-thread.js';
+import { Ledger } from './ledger/ledger.js';
+import { LIMITS } from './limits.js';
 import { type DataDirectory, holdDataDirectory } from './log/data-directory.js';
+import { readSigningKey } from './log/signing-key.js';
 import { createAggregatorCounters } from './memory/counters.js';
 import { createLedgerTable } from './memory/ledger-table.js';
 import { createSessionTable } from './memory/session-table.js';
 import { resolveMode } from './native/addon.js';
 import { REGISTRY_LIMITS } from './registry/limits.js';
+import { ReaderThread } from './replay/reader-thread.js';
 import type { Health } from './rest/view.js';
 import type { ShardToMain } from './shard/messages.js';
 import { AggregatorThread } from './stream/aggregator-thread.js';
 import { ShardSupervisor } from './supervisor.js';
+import { boundedLogger } from './telemetry/bounded-logger.js';
 import { Stats } from './telemetry/stats.js';
 import { Certificates } from './tls/certificates.js';
 
@@ -39,8 +46,7 @@ interface Ground {
   readonly control: Control;
   readonly certificates: Certificates | undefined;
   readonly table: Float64Array;
-  /** memory/ledger-table.ts */
-  readonly ledger: Float64Array;
+  readonly ledger: Ledger;
   readonly kept: KeptNodes;
 }
 
@@ -53,6 +59,8 @@ export class Core {
   readonly #control: Control;
   readonly #certificates: Certificates | undefined;
   readonly #aggregator: AggregatorThread;
+  readonly #keeper: KeeperThread;
+  readonly #reader: ReaderThread;
   readonly #shards: ShardSupervisor;
   readonly #gate: Gate;
   readonly #sessions: Sessions;
@@ -66,6 +74,8 @@ export class Core {
   /** Starts Core; resolves when everything listens. Throws a FatalError, with everything it had started ended. */
   static async start(config: Config, version: string, logger: Logger): Promise<Core> {
     const certificates = await Certificates.open(config.tls, logger);
+    // The keeper reads it again; a mistake is said before anything has started.
+    readSigningKey(config.storage.signing_key_file);
     const data = await holdDataDirectory(config.storage.dir);
     let control: Control | undefined;
     let core: Core | undefined;
@@ -73,8 +83,8 @@ export class Core {
       control = await Control.open(config, logger);
       control.checkListeners();
       const table = createSessionTable(config.ingest.max_connections);
-      const ledger = createLedgerTable(REGISTRY_LIMITS.nodes);
-      const kept = await readKeptNodes(control.state, table, logger);
+      const ledger = new Ledger(createLedgerTable(REGISTRY_LIMITS.nodes + LIMITS.ledgerSpareRows));
+      const kept = await readKeptNodes(control, table, ledger, logger);
       core = new Core(config, version, logger, { data, control, certificates, table, ledger, kept });
       await core.#listen(version);
       return core;
@@ -103,13 +113,25 @@ export class Core {
     const stats = new Stats(aggregatorCounters);
     const shards = this.#shardCount();
     this.#sessions = new Sessions(table, shards);
-    this.#aggregator = new AggregatorThread(config, mode, aggregatorCounters, ground.ledger, {
+    this.#aggregator = new AggregatorThread(config, mode, aggregatorCounters, ground.ledger.table, {
       onDisk: (full) => this.#onDisk(full),
-      onReaderWanted: () => {},
+      onReaderWanted: () => this.#reader.wanted(),
       onTlsFailed: () =>
         logger.error('the WebSocket port cannot use the new certificate and keeps the one it has'),
       onConsumer: (message) => this.#plane.backends.receive(message),
       onDeath: (error) => this.#onAggregatorDeath(error),
+    });
+    this.#keeper = new KeeperThread(config, mode, aggregatorCounters, boundedLogger(logger), {
+      onTrouble: (there) => this.#onTrouble('the log cannot be sealed, compressed or shortened', there),
+    });
+    this.#reader = new ReaderThread(join(config.storage.dir, 'log'), mode, aggregatorCounters, {
+      useReader: (port) => this.#aggregator.useReader(port),
+      nodeNames: () => [],
+      onDeath: (error) =>
+        logger.error(
+          { reason: error.stack ?? error.message },
+          'the reader of the log died and is started again',
+        ),
     });
     this.#shards = new ShardSupervisor(
       {
@@ -117,7 +139,7 @@ export class Core {
         mode,
         shards,
         sessions: table,
-        ledger: ground.ledger,
+        ledger: ground.ledger.table,
         aggregator: this.#aggregator,
         stats,
         logger,
@@ -143,9 +165,12 @@ export class Core {
         certificates,
         stats,
         table,
+        ledger: ground.ledger,
         sessions: this.#sessions,
         shards: this.#shards,
         gate: this.#gate,
+        keeper: this.#keeper,
+        reader: this.#reader,
         tell: (message) => this.#aggregator.tell(message),
         health: () => this.#health,
         faults: this.#faults(),
@@ -173,7 +198,7 @@ export class Core {
     const timer = setTimeout(() => this.#shards.abandonRings(), this.#config.server.shutdown_timeout_ms);
     await this.#shards.drain();
     clearTimeout(timer);
-    const runsLeft = await this.#aggregator.finish(deadlineMs);
+    const [runsLeft] = await Promise.all([this.#aggregator.finish(deadlineMs), this.#keeper.stop()]);
     await this.#close(deadlineMs);
     if (runsLeft > 0) {
       this.#logger.fatal({ runsLeft }, 'stopped before everything that was read could be written');
@@ -194,6 +219,7 @@ export class Core {
     const { proxyPort, recovered } = await this.#aggregator.ready;
     if (recovered.tornBytes > 0 || recovered.reindexedRecords > 0)
       this.#logger.warn(recovered, 'log recovered after an unclean end');
+    this.#keeper.start();
     await this.#shards.start(this.#shardCount());
     await this.#control.serve(this.#plane.rest);
     const backendPort = await this.#plane.listen();
@@ -302,12 +328,14 @@ export class Core {
     return {
       killShard: (slot: number) => this.#shards.post(slot, { type: 'die' }),
       killAggregator: () => this.#aggregator.die(),
+      killKeeper: () => this.#keeper.die(),
+      killReader: () => this.#reader.die(),
     };
   }
 
   async #close(deadlineMs: number): Promise<void> {
     this.#certificates?.close();
-    await Promise.all([this.#shards.close(), this.#plane.close()]);
+    await Promise.all([this.#shards.close(), this.#plane.close(), this.#reader.close(), this.#keeper.stop()]);
     await this.#plane.save();
     await this.#control.close(deadlineMs);
     this.#data.release();
@@ -318,7 +346,7 @@ export class Core {
     this.#stopping = true;
     this.#gate.stop();
     this.#certificates?.close();
-    await Promise.all([this.#shards.close(), this.#plane.close()]);
+    await Promise.all([this.#shards.close(), this.#plane.close(), this.#reader.close(), this.#keeper.stop()]);
     await this.#aggregator.finish(Date.now());
     await this.#plane.save();
   }

@@ -11,7 +11,11 @@ export const EMPTY_LOG: LogReader = {
 export function idleLog(parts: Partial<LogView> = {}): LogView {
   return {
     reader: EMPTY_LOG,
-    ledger: { of: () => undefined, totals: () => NO_ACCOUNT },
+    ledger: {
+      of: () => undefined,
+      totalsOf: () => undefined,
+      totals: () => NO_ACCOUNT,
+    },
     consumers: { list: () => [], get: () => undefined, remove: async () => false },
     deliveries: { deliveries: async () => [] },
     state: () => undefined,

@@ -15,8 +15,10 @@ import { parseToken } from '../src/access/token-text.js';
 import type { Config } from '../src/config/config.js';
 import { createEnrolmentDesk } from '../src/enrolment/desk.js';
 import { openEnrolments } from '../src/enrolment/enrolments.js';
+import { Ledger } from '../src/ledger/ledger.js';
 import { LIMITS } from '../src/limits.js';
 import { createAggregatorCounters } from '../src/memory/counters.js';
+import { createLedgerTable } from '../src/memory/ledger-table.js';
 import { createSessionTable } from '../src/memory/session-table.js';
 import { NodeRegistry } from '../src/registry/registry.js';
 import { createCoreView } from '../src/rest/core-view.js';
@@ -95,6 +97,8 @@ const TABLE: Readonly<Record<string, Row>> = {
   'DELETE /api/v1/enrolment-window': { roles: ADMIN, scopes: ['all'] },
   'POST /debug/shards/:shard/kill': { roles: ADMIN, scopes: ['all'] },
   'POST /debug/aggregator/kill': { roles: ADMIN, scopes: ['all'] },
+  'POST /debug/keeper/kill': { roles: ADMIN, scopes: ['all'] },
+  'POST /debug/reader/kill': { roles: ADMIN, scopes: ['all'] },
 };
 
 interface Answer {
@@ -152,7 +156,7 @@ class Rest {
       },
       logger: pino({ level: 'info' }, { write: (line: string) => rest.logLines.push(line) }),
       core: {
-        debug: { killShard() {}, killAggregator() {} },
+        debug: { killShard() {}, killAggregator() {}, killReader() {}, killKeeper() {} },
         removal: { remove: async () => true },
         commands: idleCommands(rest.registry),
         log: idleLog(),
@@ -160,6 +164,7 @@ class Rest {
         view: createCoreView({
           registry: rest.registry,
           sessionTable,
+          ledger: new Ledger(createLedgerTable(8)),
           stats,
           metrics,
           admission: () => NO_ADMISSION,

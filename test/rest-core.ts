@@ -11,7 +11,9 @@ import { Agent, request as httpRequest } from 'undici';
 import type { AuditEntry } from '../src/access/audit.js';
 import type { Principal } from '../src/access/principal.js';
 import { ANONYMOUS_OPEN } from '../src/access/principals.js';
+import { Ledger } from '../src/ledger/ledger.js';
 import { createAggregatorCounters } from '../src/memory/counters.js';
+import { createLedgerTable } from '../src/memory/ledger-table.js';
 import { createSessionTable } from '../src/memory/session-table.js';
 import { NodeRegistry } from '../src/registry/registry.js';
 import { createCoreView } from '../src/rest/core-view.js';
@@ -62,6 +64,7 @@ export interface RestCoreOptions {
 export class RestCore {
   readonly registry = new NodeRegistry();
   readonly sessionTable = createSessionTable(32);
+  readonly ledger = new Ledger(createLedgerTable(64));
   readonly aggregator = createAggregatorCounters();
   readonly stats = new Stats(this.aggregator);
   readonly metrics = new Metrics({
@@ -78,6 +81,7 @@ export class RestCore {
   readonly view: CoreView = createCoreView({
     registry: this.registry,
     sessionTable: this.sessionTable,
+    ledger: this.ledger,
     stats: this.stats,
     metrics: this.metrics,
     admission: () => ADMISSION,
@@ -173,8 +177,7 @@ export class RestCore {
         const update = { potId: `pot-${p}`, potType: 'cowrie', status: 'Running' as const, message: null };
         this.registry.pot(31, { ...update, nowMs: STARTED_MS });
       }
-      const totals = { frames: 1, records: 1, events: 1, refused: 0, bytesIn: 300 };
-      this.registry.disconnected(31, { status: 'Stopped', nowMs: STARTED_MS + n, totals });
+      this.registry.disconnected(31, { status: 'Stopped', nowMs: STARTED_MS + n });
     }
   }
 

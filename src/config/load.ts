@@ -262,7 +262,11 @@ function absolute(config: Config): Config {
   return Object.freeze({
     ...config,
     logging: Object.freeze({ ...logging, folder: absolutePath(logging.folder) }),
-    storage: Object.freeze({ ...storage, dir: resolve(storage.dir) }),
+    storage: Object.freeze({
+      ...storage,
+      dir: resolve(storage.dir),
+      signing_key_file: absolutePath(storage.signing_key_file),
+    }),
     auth: Object.freeze({ ...auth, key_file: absolutePath(auth.key_file) }),
     tls: Object.freeze({
       ...tls,

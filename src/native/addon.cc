@@ -66,7 +66,7 @@ struct Bound {
   napi_ref references[4];
 };
 
-// createScanner(source, target, result: Int32Array(5), nodeId: Uint8Array(32), maxFrameBytes, maxDepth)
+// createScanner(source, target, result: Int32Array(5), nodeId: Uint8Array(48), maxFrameBytes, maxDepth)
 napi_value create_scanner(napi_env env, napi_callback_info info) {
   napi_value args[6];
   View source, target, result, id;
@@ -75,7 +75,7 @@ napi_value create_scanner(napi_env env, napi_callback_info info) {
       !view(env, args[3], id) || !integer(env, args[4], max_frame) || !integer(env, args[5], max_depth)) {
     return fail(env, "createScanner(source, target, result, nodeId, maxFrameBytes, maxDepth)");
   }
-  if (result.bytes < 5 * 4 || id.bytes < 32 || source.bytes < honeybee::PADDING || source.bytes > INT32_MAX) {
+  if (result.bytes < 5 * 4 || id.bytes < 48 || source.bytes < honeybee::PADDING || source.bytes > INT32_MAX) {
     return fail(env, "createScanner: a buffer is too small or too large");
   }
   auto *bound = new Bound;
@@ -133,6 +133,38 @@ napi_value line_ends(napi_env env, napi_callback_info info) {
   return number(env, int64_t(count));
 }
 
+// countLines(bytes, start, end) -> how many newlines.
+napi_value count_lines(napi_env env, napi_callback_info info) {
+  napi_value args[3];
+  View bytes;
+  int64_t start, end;
+  if (!arguments(env, info, args) || !view(env, args[0], bytes) || !integer(env, args[1], start) || !integer(env, args[2], end) ||
+      start < 0 || end < start || size_t(end) > bytes.bytes) {
+    return fail(env, "countLines(bytes, start, end)");
+  }
+  int64_t count = 0;
+  for (const uint8_t *at = bytes.data + start, *stop = bytes.data + end; at < stop; at++) count += *at == '\n';
+  return number(env, count);
+}
+
+// skipLines(bytes, start, end, lines) -> the offset behind so many newlines; end where there are fewer.
+napi_value skip_lines(napi_env env, napi_callback_info info) {
+  napi_value args[4];
+  View bytes;
+  int64_t start, end, lines;
+  if (!arguments(env, info, args) || !view(env, args[0], bytes) || !integer(env, args[1], start) || !integer(env, args[2], end) ||
+      !integer(env, args[3], lines) || start < 0 || end < start || size_t(end) > bytes.bytes) {
+    return fail(env, "skipLines(bytes, start, end, lines)");
+  }
+  int64_t at = start;
+  for (; lines > 0; lines--) {
+    const void *newline = memchr(bytes.data + at, '\n', size_t(end - at));
+    if (!newline) return number(env, end);
+    at = static_cast<const uint8_t *>(newline) - bytes.data + 1;
+  }
+  return number(env, at);
+}
+
 #ifdef HONEYBEE_CRC32
 // crc32(bytes, crc) -> as zlib's. Only exported where the processor can.
 napi_value crc32(napi_env env, napi_callback_info info) {
@@ -184,10 +216,12 @@ struct Trim {
   int fd = -1;
   int64_t offset = 0;
   int64_t length = 0;
+  int error = 0;
 };
 
 // trim(fd, offset, length, done): writes that range of a file back and drops it from the page cache, on a pool
-// thread. Advice only: it cannot fail in a way that matters. The caller keeps fd open until done was called.
+// thread. done(errno), 0 where all went well: a write error is told once per descriptor, so that who does not listen here
+// has an fsync that succeeds though data was lost. The caller keeps fd open until done was called.
 napi_value trim(napi_env env, napi_callback_info info) {
   napi_value args[4], name;
   int64_t fd;
@@ -205,20 +239,23 @@ napi_value trim(napi_env env, napi_callback_info info) {
       [](napi_env, void *data) {
         auto *task = static_cast<Trim *>(data);
 #ifdef __linux__
-        sync_file_range(task->fd, task->offset, task->length,
-                        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+        if (sync_file_range(task->fd, task->offset, task->length,
+                            SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER) < 0)
+          task->error = errno;
+        // Some file systems have no such call; that loses nothing.
+        if (task->error == ENOSYS || task->error == EINVAL || task->error == ESPIPE || task->error == EBADF) task->error = 0;
         posix_fadvise(task->fd, task->offset, task->length, POSIX_FADV_DONTNEED);
 #endif
       },
       [](napi_env env, napi_status status, void *data) {
         auto *task = static_cast<Trim *>(data);
-        napi_value callback, global;
+        napi_value callback, global, error = number(env, task->error);
         napi_get_reference_value(env, task->callback, &callback);
         napi_get_global(env, &global);
         napi_delete_reference(env, task->callback);
         napi_delete_async_work(env, task->work);
         delete task;
-        if (status != napi_cancelled) napi_call_function(env, global, callback, 0, nullptr, nullptr);
+        if (status != napi_cancelled) napi_call_function(env, global, callback, 1, &error, nullptr);
       },
       task, &task->work);
   napi_queue_async_work(env, task->work);
@@ -248,7 +285,7 @@ napi_value init(napi_env env, napi_value exports) {
     const char *name;
     napi_callback function;
   } functions[] = {
-      {"createScanner", create_scanner}, {"scan", scan},   {"lineEnds", line_ends}, {"copy", copy}, {"duplicate", duplicate},
+      {"createScanner", create_scanner}, {"scan", scan},   {"lineEnds", line_ends}, {"countLines", count_lines}, {"skipLines", skip_lines}, {"copy", copy}, {"duplicate", duplicate},
       {"closeDescriptor", close_descriptor}, {"trim", trim}, {"kernel", kernel},
   };
   for (const auto &entry : functions) {

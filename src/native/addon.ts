@@ -30,6 +30,9 @@ export interface Addon {
     resume: number,
   ): number;
   lineEnds(bytes: Uint8Array, start: number, end: number, ends: Int32Array): number;
+  countLines(bytes: Uint8Array, start: number, end: number): number;
+  /** The offset behind so many newlines of bytes[start, end); `end` where there are fewer. */
+  skipLines(bytes: Uint8Array, start: number, end: number, lines: number): number;
   /** As zlib's; absent where the processor has no carry-less multiplication. */
   crc32?(bytes: Uint8Array, crc: number): number;
   copy(
@@ -42,7 +45,8 @@ export interface Addon {
   /** A second descriptor of the same open file, or -errno. */
   duplicate(fd: number): number;
   closeDescriptor(fd: number): number;
-  trim(fd: number, offset: number, length: number, done: () => void): void;
+  /** `done` is given 0, or the errno of a write that failed: an fsync of the same descriptor does not tell of it any more. */
+  trim(fd: number, offset: number, length: number, done: (errno: number) => void): void;
   kernel(): string;
 }
 

@@ -16,7 +16,7 @@ import { EXIT, FatalError } from '../errors.js';
 import { Accounts } from '../ledger/accounts.js';
 import { LIMITS } from '../limits.js';
 import { DeadLetterLog } from '../log/dead-letter-log.js';
-import { isDiskFull, SegmentWriter } from '../log/segment-writer.js';
+import { isDiskFull, SegmentWriter, SyncError } from '../log/segment-writer.js';
 import { AGGREGATOR } from '../memory/counters.js';
 import { RingConsumer, RUN } from '../memory/ring.js';
 import { loadAddon } from '../native/addon.js';
@@ -36,22 +36,16 @@ class Aggregator {
   /** Per slot the port of its shard, which is told when events became durable. */
   readonly #shardPorts: MessagePort[] = [];
   #scheduled = false;
-  /** Of the runs of the batch that is being written: row, records, events, seq of each. */
-  readonly #marks: number[] = [];
   #diskFullSinceMs = 0;
   #finishBy: number | undefined;
   #renewingTls: NodeJS.Timeout | undefined;
-  /** Rings that consumers wait for, each with the place up to which it has to be read. */
-  #catchingUp: { readonly ring: RingConsumer; readonly published: number }[] = [];
   #ended = false;
   readonly #clock: NodeJS.Timeout;
-  readonly #syncIntervalMs: number;
   #syncTimer: NodeJS.Timeout | undefined;
 
   constructor({ config, mode, counters, ledger }: AggregatorStart) {
     const addon = mode === 'native' ? loadAddon() : undefined;
     this.#counters = counters;
-    this.#syncIntervalMs = config.storage.fsync === 'interval' ? config.storage.fsync_interval_ms : 1;
     try {
       this.#accounts = new Accounts(ledger);
       this.#segments = new SegmentWriter({
@@ -64,7 +58,7 @@ class Aggregator {
         onSyncStart: () => this.#accounts.syncStarts(),
         onDurable: () => this.#durable(),
         onSyncFailed: (error) => {
-          throw new FatalError(EXIT.ioError, `the event log cannot be forced to the disk: ${error.message}`);
+          throw logFailure(error);
         },
       });
       this.#deadLetters = new DeadLetterLog(
@@ -79,11 +73,12 @@ class Aggregator {
       );
     }
     this.#consumers = new Consumers(
+      this.#segments,
       { maxConsumers: config.stream.max_consumers, bufferBytes: config.stream.consumer_buffer_bytes },
       counters,
       addon,
       config.tls.proxy && config.tls.cert_file !== '' ? config.tls : undefined,
-      { post, catchUp: () => this.#startCatchingUp() },
+      { post, readerWanted: () => post({ type: 'reader-wanted' }) },
     );
     this.#count();
     let proxyPort = 0;
@@ -98,6 +93,9 @@ class Aggregator {
       this.#counters[AGGREGATOR.heap_used_bytes] = getHeapStatistics().used_heap_size;
       // The index follows the data within a moment even when little comes in.
       if (this.#diskFullSinceMs === 0) this.#quietly(() => this.#segments.flushIndex());
+      // And the segment gets old even when nothing comes in.
+      if (!this.#ended) this.#sync();
+      this.#count();
       if (this.#finishBy !== undefined) this.#finishIfOver();
     }, CLOCK_MS);
     post({ type: 'ready', proxyPort, recovered: this.#segments.recovered });
@@ -118,7 +116,8 @@ class Aggregator {
         this.#renewTls(LIMITS.tlsRenewTries);
         break;
       case 'reader':
-        throw new Error('nobody has asked for the reader');
+        if (!this.#ended) this.#consumers.useReader(message.port);
+        break;
       case 'finish':
         this.#finishBy = message.deadlineMs;
         this.#drain();
@@ -171,7 +170,7 @@ class Aggregator {
     }
     this.#sync();
     this.#count();
-    if (this.#catchingUp.length > 0) this.#catchUp();
+    this.#consumers.written();
     if (budgetBytes <= 0 || !this.#slots.every((rings) => rings.every((ring) => ring.sleep())))
       return this.#schedule();
     if (this.#finishBy !== undefined) this.#finish(0);
@@ -179,17 +178,21 @@ class Aggregator {
 
   /** Starts an fsync that is due, and sees to it that the next one is not forgotten. */
   #sync(): void {
-    this.#segments.sync(performance.now());
-    if (this.#syncTimer !== undefined || this.#segments.durableSeq === this.#segments.nextSeq) return;
+    const nowMs = performance.now();
+    this.#onDisk(() => this.#segments.sync(nowMs));
+    if (this.#syncTimer !== undefined) return;
+    const dueInMs = this.#segments.dueInMs(nowMs);
+    if (dueInMs === Number.POSITIVE_INFINITY) return;
     this.#syncTimer = setTimeout(() => {
       this.#syncTimer = undefined;
       if (!this.#ended) this.#sync();
-    }, this.#syncIntervalMs);
+    }, dueInMs);
   }
 
   #durable(): void {
     if (this.#ended) return;
     this.#count();
+    this.#consumers.written();
     if (this.#accounts.durable()) for (const port of this.#shardPorts) port?.postMessage('durable');
     this.#sync();
   }
@@ -203,16 +206,7 @@ class Aggregator {
     counters[AGGREGATOR.segments_finished] = segments.finishedCount;
     counters[AGGREGATOR.syncs] = segments.syncs;
     counters[AGGREGATOR.sync_ms] = segments.syncMs;
-  }
-
-  #startCatchingUp(): void {
-    this.#catchingUp = this.#slots.flat().map((ring) => ({ ring, published: ring.published }));
-    this.#catchUp();
-  }
-
-  #catchUp(): void {
-    this.#catchingUp = this.#catchingUp.filter(({ ring, published }) => ((ring.taken - published) | 0) < 0);
-    if (this.#catchingUp.length === 0) this.#consumers.caughtUp();
+    counters[AGGREGATOR.sync_longest_ms] = segments.syncLongestMs;
   }
 
   #schedule(): void {
@@ -227,21 +221,18 @@ class Aggregator {
     const { kind, offset, timeMs } = ring;
     let lengthBytes = ring.runLength;
     let records = ring.count;
-    const marks = this.#marks;
-    marks.length = 0;
-    marks.push(ring.row, ring.count, ring.events, ring.seq);
-    const owner = kind === RUN.nodeRecord ? ring.nodeId : undefined;
+    this.#accounts.note(ring);
     ring.take();
-    if (kind === RUN.records) {
+    if (kind === RUN.records || kind === RUN.registered) {
       while (
         ring.peek() &&
-        ring.kind === RUN.records &&
+        (ring.kind === RUN.records || ring.kind === RUN.registered) &&
         ring.offset === offset + lengthBytes &&
         lengthBytes + ring.runLength <= LIMITS.batchBytes
       ) {
         lengthBytes += ring.runLength;
         records += ring.count;
-        marks.push(ring.row, ring.count, ring.events, ring.seq);
+        this.#accounts.note(ring);
         ring.take();
       }
     }
@@ -253,18 +244,18 @@ class Aggregator {
         this.#deadLetters.append(lines);
       }
     } catch (error) {
-      if (!isDiskFull(error)) throw error;
+      if (!isDiskFull(error)) throw logFailure(error);
       ring.untake();
+      this.#accounts.putBack();
       return -1;
     }
     if (this.#diskFullSinceMs > 0) this.#diskHasRoom();
+    this.#accounts.appended();
     if (kind !== RUN.deadLetter) {
       this.#counters[AGGREGATOR.records]! += records;
       this.#counters[AGGREGATOR.bytes_logged]! += lengthBytes;
       this.#counters[AGGREGATOR.batches]!++;
-      for (let i = 0; i < marks.length; i += 4)
-        this.#accounts.logged(marks[i]!, marks[i + 1]!, marks[i + 2]!, marks[i + 3]!);
-      if (this.#consumers.wanted) this.#consumers.publish(lines, records, owner);
+      if (this.#consumers.wanted) this.#consumers.publish(lines, records);
     } else {
       this.#counters[AGGREGATOR.dead_letters]!++;
       this.#counters[AGGREGATOR.dead_letter_bytes]! += lengthBytes;
@@ -295,12 +286,22 @@ class Aggregator {
     return this.#slots.flat().reduce((sum, ring) => sum + ring.length, 0);
   }
 
-  /** A failure that the next write will meet again, and report. */
+  /** A full disk is met again by the next write, and reported. */
   #quietly(work: () => void): void {
+    this.#onDisk(() => {
+      try {
+        work();
+      } catch (error) {
+        if (!isDiskFull(error)) throw error;
+      }
+    });
+  }
+
+  #onDisk(work: () => void): void {
     try {
       work();
     } catch (error) {
-      if (!isDiskFull(error)) throw error;
+      throw logFailure(error);
     }
   }
 
@@ -326,6 +327,16 @@ class Aggregator {
   }
 }
 
+/** What the disk does not take is the end: nothing that comes in could be kept. */
+function logFailure(error: unknown): FatalError {
+  if (error instanceof FatalError) return error;
+  const [what, why] =
+    error instanceof SyncError
+      ? ['cannot be forced to the disk; what was not yet acknowledged may be lost', error.message]
+      : ['cannot be written', (error as Error).message];
+  return new FatalError(EXIT.ioError, `the event log ${what}: ${why}`, { cause: error });
+}
+
 function post(message: AggregatorToMain, transfer: ArrayBuffer[] = []): void {
   parentPort!.postMessage(message, transfer);
 }
@@ -334,11 +345,15 @@ let aggregator: Aggregator | undefined;
 
 // A thread with a listening uWebSockets.js app may only end after it was closed, or it takes the process with it.
 process.on('uncaughtException', (error) => {
-  post({
-    type: 'failed',
-    exitCode: EXIT.software,
-    message: `the aggregator failed: ${error.stack ?? String(error)}`,
-  });
+  post(
+    error instanceof FatalError
+      ? { type: 'failed', exitCode: error.exitCode, message: error.message }
+      : {
+          type: 'failed',
+          exitCode: EXIT.software,
+          message: `the aggregator failed: ${error.stack ?? String(error)}`,
+        },
+  );
   try {
     aggregator?.abort();
   } finally {

@@ -47,7 +47,7 @@ export function nodeRoutes(app: RestApp, view: CoreView, ledger: LedgerView, lis
           if (test(record)) writeRow(nodeRow(view.show(record)), json);
         },
         next: limit === undefined ? undefined : page.more ? String(page.rows.at(-1)!.id) : null,
-        tag: tagOf(page.rows, { table: view.sessionTable }, [page.more ? 1 : 0]),
+        tag: tagOf(page.rows, view.live, [page.more ? 1 : 0]),
       });
     },
   );
@@ -70,7 +70,7 @@ export function nodeRoutes(app: RestApp, view: CoreView, ledger: LedgerView, lis
       if (record === undefined || !scopeTest(request.principal)(record))
         throw new RestError('NODE_NOT_FOUND');
       const account = ledger.of(record.serial) ?? NO_ACCOUNT;
-      const tag = tagOf([record], { table: view.sessionTable }, numbersOf(account));
+      const tag = tagOf([record], view.live, numbersOf(account));
       if (isKnown(request, reply, tag)) return sendNothing(reply);
       return reply.send({
         ...nodeRow(view.show(record)),
