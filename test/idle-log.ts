@@ -13,7 +13,7 @@ export function idleLog(parts: Partial<LogView> = {}): LogView {
     reader: EMPTY_LOG,
     ledger: {
       of: () => undefined,
-      totalsOf: () => undefined,
+      totalsOf: () => ({ frames: 0, records: 0, events: 0, refused: 0, bytesIn: 0 }),
       totals: () => NO_ACCOUNT,
     },
     consumers: { list: () => [], get: () => undefined, remove: async () => false },

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LEDGER, LEDGER_STRIDE, type LedgerField } from '../src/memory/ledger-table.js';
 import { SESSION, SESSION_STRIDE } from '../src/memory/session-table.js';
+import { accountRow, NO_ACCOUNT } from '../src/rest/ledger-rows.js';
 import { STARTED_MS, startRest, U64_EDGES } from './rest-core.js';
 
 test('every node id leaves with exactly its digits, as number and as text', async () => {

@@ -254,7 +254,7 @@ function addRoutes(
   commandRoutes(app, view, core.commands);
   rolloutRoutes(app, core.commands);
   eventRoutes(app, feeds);
-  consumerRoutes(app, view, log, audit);
+  consumerRoutes(app, view, log);
   ledgerRoutes(app, view, log, lists);
   logRoute(app, view, log);
   statsRoute(app, view);
