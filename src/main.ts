@@ -18,6 +18,7 @@ import { KeeperThread } from './keeper/keeper-thread.js';
 import { Ledger } from './ledger/ledger.js';
 import { LIMITS } from './limits.js';
 import { type DataDirectory, holdDataDirectory } from './log/data-directory.js';
+import { recoveredLines } from './log/recovered-lines.js';
 import { readSigningKey } from './log/signing-key.js';
 import { createAggregatorCounters } from './memory/counters.js';
 import { createLedgerTable } from './memory/ledger-table.js';
@@ -200,6 +201,12 @@ export class Core {
     clearTimeout(timer);
     const [runsLeft] = await Promise.all([this.#aggregator.finish(deadlineMs), this.#keeper.stop()]);
     await this.#close(deadlineMs);
+    const { failure } = this.#aggregator;
+    if (failure !== undefined) {
+      this.#logger.fatal({ reason: failure.message }, 'stopped, but the aggregator failed');
+      this.#end(failure.exitCode);
+      return;
+    }
     if (runsLeft > 0) {
       this.#logger.fatal({ runsLeft }, 'stopped before everything that was read could be written');
       this.#end(EXIT.ioError);
@@ -217,8 +224,7 @@ export class Core {
 
   async #listen(version: string): Promise<void> {
     const { proxyPort, recovered } = await this.#aggregator.ready;
-    if (recovered.tornBytes > 0 || recovered.reindexedRecords > 0)
-      this.#logger.warn(recovered, 'log recovered after an unclean end');
+    for (const { level, text } of recoveredLines(recovered)) this.#logger[level](recovered, text);
     this.#keeper.start();
     await this.#shards.start(this.#shardCount());
     await this.#control.serve(this.#plane.rest);

@@ -133,6 +133,7 @@ class Aggregator {
   abort(): void {
     this.#ended = true;
     clearInterval(this.#clock);
+    clearTimeout(this.#syncTimer);
     this.#consumers.close();
   }
 
@@ -322,6 +323,7 @@ class Aggregator {
 
   #end(): void {
     clearInterval(this.#clock);
+    clearTimeout(this.#syncTimer);
     this.#consumers.close();
     parentPort!.close();
   }
