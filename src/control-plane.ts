@@ -221,6 +221,12 @@ export class ControlPlane {
       nodes: () => this.#registry.counts(),
       commands: () => this.commands.counts(),
       healthy: () => parts.health().status === 'ok',
+      log: {
+        state: () => parts.keeper.state,
+        ledger: () => parts.ledger.totals(),
+        consumers: () => this.#cursors.list(),
+        nextSeq: () => stats.snapshot().aggregator.next_seq,
+      },
       ...(certificates !== undefined && { certificate: () => certificates.state() }),
     });
     const view = createCoreView({
