@@ -3,13 +3,7 @@
  * complete or say that they are not; and nobody who leaves leaves a feed.
  */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { readdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
-import { request } from 'undici';
-import { LIMITS } from '../src/limits.js';
-import { poll } from './deadline.js';
 import { EventStage, type StoredRecord } from './event-stage.js';
 
 const SEED = 20_261_121;
