@@ -56,6 +56,8 @@ export function errorIndex(code: ErrorCode): number {
 /** How the process ends; numbers follow BSD sysexits where one fits. */
 export const EXIT = {
   ok: 0,
+  /** What was asked to be checked is not as it should be. */
+  faults: 1,
   usage: 64,
   /** Not all of what a command was asked to do could be done: something was refused, or is not there. */
   dataError: 65,

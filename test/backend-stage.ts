@@ -126,6 +126,8 @@ export class BackendStage {
       onDisk: () => {},
       onDeadLettersDropped: () => {},
       onReaderWanted: () => {},
+      onRowFree: () => {},
+      onLedgerTrouble: () => {},
       onTlsFailed: () => {},
       onConsumer: (message) => this.backends.receive(message),
       onDeath: (error) => {

@@ -14,8 +14,10 @@ export const COMMANDS = {
   run: 'runs Core; what happens when no command is given',
   status: 'prints what a running Core reports over REST',
   tail: 'prints the live stream of a running Core, one record a line',
+  ledger: 'prints what a running Core took from its nodes, and what became of it',
   token: 'makes, lists and revokes API tokens',
   enroll: 'gives nodes their secrets for one-time codes',
+  log: 'checks, mends and describes the event log on this disk, with a Core that runs or none',
   deadletter: 'shows refused frames, and tries them again',
   help: 'prints this text',
   version: 'prints the version',
@@ -24,7 +26,15 @@ export const COMMANDS = {
 export type Command = keyof typeof COMMANDS;
 
 /** Commands that settings concern: all but `run` find the data directory by them. */
-export const WITH_SETTINGS: readonly Command[] = ['run', 'status', 'token', 'enroll', 'deadletter'];
+export const WITH_SETTINGS: readonly Command[] = [
+  'run',
+  'status',
+  'ledger',
+  'token',
+  'enroll',
+  'log',
+  'deadletter',
+];
 
 interface Option {
   readonly commands: readonly Command[];
@@ -50,7 +60,6 @@ const OPTIONS = {
   list: { commands: ['enroll'], flag: true },
   close: { commands: ['enroll'], flag: true },
   code: { commands: ['deadletter'] },
-  node: { commands: ['deadletter'] },
   since: { commands: ['deadletter'] },
   until: { commands: ['deadletter'] },
   limit: { commands: ['deadletter'] },
@@ -59,7 +68,11 @@ const OPTIONS = {
   all: { commands: ['deadletter'], flag: true },
   force: { commands: ['deadletter'], flag: true },
   'dry-run': { commands: ['deadletter'], flag: true },
-  json: { commands: ['token', 'enroll', 'deadletter'], flag: true },
+  node: { commands: ['ledger', 'deadletter'] },
+  dir: { commands: ['log'] },
+  'public-key': { commands: ['log'] },
+  chain: { commands: ['log'] },
+  json: { commands: ['ledger', 'token', 'enroll', 'log', 'deadletter'], flag: true },
   help: { commands: EVERYWHERE, flag: true, short: 'h' },
   version: { commands: EVERYWHERE, flag: true, short: 'V' },
 } as const satisfies Readonly<Record<string, Option>>;
