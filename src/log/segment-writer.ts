@@ -413,13 +413,18 @@ export class SegmentWriter {
   #syncFailed(error: Error): void {
     this.#syncing = false;
     if (this.#failed || this.#closed) return;
+    this.#options.onSyncFailed(this.#noteFailure(error));
+  }
+
+  /** The next start must not believe what it reads behind the last mark. */
+  #noteFailure(error: Error): SyncError {
     this.#failed = true;
     try {
       this.#reservation.fail();
     } catch {
-      // The next start checks what is behind the last mark in any case.
+      // It checks that in any case; what it may have to leave out then are numbers.
     }
-    this.#options.onSyncFailed(new SyncError(error));
+    return new SyncError(error);
   }
 
   #syncNow(segment: OpenSegment): void {
@@ -428,8 +433,7 @@ export class SegmentWriter {
       this.#files.syncDataNow(segment.data);
       this.#files.syncDataNow(segment.index);
     } catch (error) {
-      this.#failed = true;
-      throw new SyncError(error as Error);
+      throw this.#noteFailure(error as Error);
     }
     segment.synced = true;
     if (segment.pending > 0 || this.#closed) return;
@@ -441,7 +445,7 @@ export class SegmentWriter {
     try {
       this.#files.syncFolderNow(this.#options.folder);
     } catch (error) {
-      throw new SyncError(error as Error);
+      throw this.#noteFailure(error as Error);
     }
     this.#created = false;
   }
