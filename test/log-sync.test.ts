@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { LIMITS } from '../src/limits.js';
+import { REAL_FILES } from '../src/log/files.js';
 import { readState } from '../src/log/reservation.js';
 import { isDiskFull, type SegmentWriter, SyncError, type WriterOptions } from '../src/log/segment-writer.js';
 import type { Addon } from '../src/native/addon.js';
@@ -233,7 +234,7 @@ describe('a disk that says no', () => {
     const addon = {
       trim: (_file: number, _offset: number, _length: number, done: (errno: number) => void) => done(5),
     } as unknown as Addon;
-    const { writer, told } = stage(t, { addon }, 1 << 30);
+    const { writer, told } = stage(t, { addon, files: REAL_FILES }, 1 << 30);
     const lines = Buffer.from(`{"s":"${'x'.repeat(4 << 20)}"}\n`);
     for (let i = 0; i < 9; i++) writer.append(lines, 1, 1);
     assert.match(told.join(), /failed fsync: .*errno 5/);

@@ -228,7 +228,7 @@ class Recoverer {
    *  never were, and another fsync would not notice. */
   #makeDurable(data: number, fromBytes: number, toBytes: number): void {
     const before = this.#before;
-    if (before?.sameBoot === true && !before.fsyncNever)
+    if (before?.sameBoot === true && (before.fsyncFailed || this.#pagesLost || !before.fsyncNever))
       this.#copy(data, fromBytes, toBytes, data, fromBytes);
     this.#files.syncDataNow(data);
   }

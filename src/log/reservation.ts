@@ -137,6 +137,8 @@ export class Reservation {
   #generation: number;
   /** The slot of the reservation that is durable. */
   #slot = 0;
+  /** The limit that stands whole in the other slot, and may not be durable yet; 0: none does. */
+  #written = 0;
   #durable: LogPlace;
   #busy = false;
   #marked = false;
@@ -174,33 +176,38 @@ export class Reservation {
     this.limit = limit;
   }
 
-  /** Gives a new block at once, for who cannot wait. Throws what the file system says. */
+  /** Gives a new block at once, for who cannot wait: numbers up to `nextSeq`, and more. Throws what the file system says. */
   renewNow(nextSeq: number): void {
-    const limit = nextSeq + this.#block;
-    this.#writeReservation(limit);
-    this.#files.syncDataNow(this.#file);
-    this.#slot = 1 - this.#slot;
-    this.limit = limit;
+    while (nextSeq > this.limit) {
+      // One that is under way must not be written over: half of that would be worse than none.
+      if (this.#written === 0) this.#writeReservation(nextSeq + this.#block);
+      this.#files.syncDataNow(this.#file);
+      this.#isDurable();
+    }
   }
 
   /** To be called often: sees to it that there are always numbers ahead, and that the mark gets to the disk. */
   tick(nextSeq: number, nowMs: number, failed: (error: Error) => void): void {
     if (this.#busy || this.#closed) return;
-    const renewed = this.limit - nextSeq < this.#block / 2 ? nextSeq + this.#block : 0;
-    if (renewed === 0 && (!this.#marked || nowMs - this.#markSyncedMs < LIMITS.durableMarkMs)) return;
-    if (renewed > 0) this.#writeReservation(renewed);
+    const limit = this.limit - nextSeq < this.#block / 2 ? nextSeq + this.#block : 0;
+    if (limit === 0 && (!this.#marked || nowMs - this.#markSyncedMs < LIMITS.durableMarkMs)) return;
+    if (limit > 0) this.#writeReservation(limit);
     this.#busy = true;
     this.#marked = false;
     this.#markSyncedMs = nowMs;
-    const slot = this.#slot;
     this.#files.syncData(this.#file, (error) => {
       this.#busy = false;
       if (this.#closed) return this.#files.close(this.#file);
       if (error !== null) return failed(error);
-      if (renewed === 0 || this.#slot !== slot) return;
-      this.#slot = 1 - slot;
-      this.limit = Math.max(this.limit, renewed);
+      // Unless somebody could not wait for it.
+      if (limit > 0 && this.#written === limit) this.#isDurable();
     });
+  }
+
+  #isDurable(): void {
+    this.#slot = 1 - this.#slot;
+    this.limit = this.#written;
+    this.#written = 0;
   }
 
   /** The log is durable up to there. Not durable itself until tick() has seen to it. */
@@ -235,6 +242,7 @@ export class Reservation {
 
   #writeReservation(limit: number): void {
     writeWhole(this.#files, this.#file, this.#encode(limit), (1 - this.#slot) * PAGE_BYTES);
+    this.#written = limit;
   }
 
   #encode(limit: number): Buffer {
