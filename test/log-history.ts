@@ -291,7 +291,7 @@ export class LogHistory {
         index,
         crc32,
         checkFromBytes: 0,
-        salvageTail: false,
+        salvage: false,
       });
       const bytes = files.content(`${base}.ndjson`);
       for (const { state, offsetBytes, lengthBytes, baseSeq, recordCount } of batches) {

@@ -120,7 +120,7 @@ function delivered(files: LogFiles, folder: string): Map<number, string> {
       index: readFile(files, `${base}.idx`),
       crc32,
       checkFromBytes: 0,
-      salvageTail: false,
+      salvage: false,
     });
     const bytes = Buffer.alloc(content.sizeBytes);
     content.read(bytes, bytes.length, 0);

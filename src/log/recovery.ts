@@ -159,7 +159,7 @@ class Recoverer {
         crc32: this.#crc32,
         checkFromBytes,
         known,
-        salvageTail: true,
+        salvage: true,
       });
       let { endBytes } = survey;
       if (endBytes < content.sizeBytes) {
@@ -167,7 +167,7 @@ class Recoverer {
         else endBytes = content.sizeBytes;
       }
       this.#count(survey, checkFromBytes);
-      if (before?.clean !== true) this.#makeDurable(data, checkFromBytes, endBytes);
+      if (endBytes > 0 && before?.clean !== true) this.#makeDurable(data, checkFromBytes, endBytes);
       if (endBytes === 0) this.#remove(segment);
       else if (!survey.indexWhole || before?.clean !== true) {
         // Where data is damaged the index alone tells the numbers behind: it has to be as durable as they are.
