@@ -174,8 +174,13 @@ export class LogHistory {
   }
 
   #closeAndStart(): void {
-    this.#quietly(() => this.#writer!.close());
-    this.files.endProcess();
+    const writer = this.#writer!;
+    this.#quietly(() => writer.close());
+    // After an end in order a loss of power costs nothing.
+    if (!this.#syncFailed && this.#random() < 0.5 && writer.durableSeq === writer.nextSeq) {
+      this.#boot++;
+      this.files.losePower();
+    } else this.files.endProcess();
     this.#start();
   }
 

@@ -53,8 +53,8 @@ describe('group commit', () => {
     settle();
     assert.deepEqual(told.slice(2), ['start 6', 'durable 6']);
     assert.equal(writer.dueInMs(1_060), Number.POSITIVE_INFINITY, 'nothing waits');
-    assert.equal(writer.syncs, 2);
-    assert.ok(writer.syncLongestMs > 0);
+    assert.equal(writer.times.count, 2);
+    assert.ok(writer.times.longestMs > 0);
     writer.close();
   });
 

@@ -267,9 +267,9 @@ class Aggregator {
     counters[AGGREGATOR.durable_seq] = segments.durableSeq;
     counters[AGGREGATOR.segments] = segments.segmentCount;
     counters[AGGREGATOR.segments_finished] = segments.finishedCount;
-    counters[AGGREGATOR.syncs] = segments.syncs;
-    counters[AGGREGATOR.sync_ms] = segments.syncMs;
-    counters[AGGREGATOR.sync_longest_ms] = segments.syncLongestMs;
+    counters[AGGREGATOR.syncs] = segments.times.count;
+    counters[AGGREGATOR.sync_ms] = segments.times.totalMs;
+    counters[AGGREGATOR.sync_longest_ms] = segments.times.longestMs;
   }
 
   #schedule(): void {
