@@ -22,9 +22,12 @@ import type { Gate } from './gate/gate.js';
 import { Registrar } from './gate/registrar.js';
 import type { Sessions } from './gate/sessions.js';
 import type { ShardDoor } from './gate/shard-door.js';
+import type { KeeperThread } from './keeper/keeper-thread.js';
+import type { Ledger } from './ledger/ledger.js';
 import { LIMITS } from './limits.js';
 import { newestDeadLetters } from './log/dead-letter-reader.js';
 import type { Mode } from './native/addon.js';
+import type { RegistryJournal } from './registry/journal.js';
 import { REGISTRY_LIMITS } from './registry/limits.js';
 import { NodeRegistry } from './registry/registry.js';
 import { restoreRegistry } from './registry/restore.js';
@@ -56,18 +59,32 @@ export interface KeptNodes {
 export async function readKeptNodes(
   { state, audit }: Pick<Control, 'state' | 'audit'>,
   table: Float64Array,
+  ledger: Ledger,
   logger: Logger,
 ): Promise<KeptNodes> {
   const saver = new RegistrySaver(state, table);
-  const registry = new NodeRegistry(REGISTRY_LIMITS, saver);
+  const registry = new NodeRegistry(REGISTRY_LIMITS, withLedger(saver, ledger));
   const restored = await restoreRegistry(state, registry);
   if (restored.damaged > 0 || restored.dropped > 0)
     logger.warn({ ...restored }, 'some of what was kept of nodes could not be used');
+  for (const { serial } of registry.list()) ledger.rowFor(serial);
   saver.watch(registry);
   const cursors = await Cursors.open(state, audit);
   if (cursors.damaged > 0)
     logger.error({ consumers: cursors.damaged }, 'named consumers that cannot be read: they start anew');
   return { registry, saver, commands: await readKeptCommands(state), cursors };
+}
+
+/** Who is forgotten by the registry is forgotten by the ledger. */
+function withLedger(saver: RegistrySaver, ledger: Ledger): RegistryJournal {
+  return {
+    changed: (record) => saver.changed(record),
+    potChanged: (record, potId) => saver.potChanged(record, potId),
+    forgotten(record) {
+      saver.forgotten(record);
+      ledger.forget(record.serial);
+    },
+  };
 }
 
 export interface ControlPlaneParts {
@@ -80,10 +97,12 @@ export interface ControlPlaneParts {
   readonly stats: Stats;
   /** The session table, and who has which row of it. */
   readonly table: Float64Array;
+  readonly ledger: Ledger;
   readonly sessions: Sessions;
   readonly shards: ShardDoor;
   readonly gate: Gate;
   readonly reader: LogReader;
+  readonly keeper: KeeperThread;
   /** To the aggregator, about consumers. */
   tell(message: MainToConsumers): void;
   health(): Health;
@@ -105,8 +124,10 @@ export class ControlPlane {
     this.#registry = kept.registry;
     this.#saver = kept.saver;
     this.#cursors = kept.cursors;
+    kept.cursors.onOldest = (oldest) => parts.keeper.useCursor(oldest);
     this.commands = this.#makeCommands(parts, kept.commands);
     this.registrar = new Registrar(kept.registry, parts.sessions, parts.table, parts.shards, {
+      ledger: parts.ledger,
       doorkeeper: new Doorkeeper(config.auth.totp, control.enrolments, logger),
       keeper: this.#saver,
       logger: boundedLogger(logger),
@@ -206,6 +227,7 @@ export class ControlPlane {
     const view = createCoreView({
       registry: this.#registry,
       sessionTable: parts.table,
+      ledger: parts.ledger,
       stats,
       metrics,
       admission: () => gate.counts(),
@@ -220,6 +242,14 @@ export class ControlPlane {
         view,
         removal: { remove: (id) => this.remove(id) },
         commands: this.commands,
+        log: {
+          reader: parts.reader,
+          ledger: parts.ledger,
+          consumers: this.#cursors,
+          deliveries: this.backends,
+          state: () => parts.keeper.state,
+          storage: config.storage,
+        },
         metrics: createRestMetrics(metrics.registry),
         ...(config.server.debug ? { debug: parts.faults } : {}),
       },

@@ -97,6 +97,10 @@ export const LIMITS = {
   /** The ledger's checkpoint is written after so many bytes of log, or so much time: what is recounted after a crash. */
   checkpointBytes: 64 * MiB,
   checkpointMs: 2_000,
+  /** But not more often than this: with ten thousand nodes each costs the aggregator a millisecond. */
+  checkpointPauseMs: 250,
+  /** Rows of the ledger beyond those of registryNodes: of nodes that are forgotten while records of theirs are in a ring. */
+  ledgerSpareRows: 4096,
   /** A node is told what is durable at most this often. */
   eventAckIntervalMs: 40,
   /** The highest `seq` a node may use: beyond it a float64 does not count exactly. */
@@ -136,6 +140,12 @@ export const LIMITS = {
   sealLagBytes: 64 * 1024 * MiB,
   /** How often the keeper looks at the disk and at what is due. */
   keeperIntervalMs: 500,
+  /** What the keeper could not do is tried again after so long. */
+  keeperRetryMs: 1_000,
+  /** Main is told of the free space of the disk in steps of this size: it moves all the time. */
+  keeperFreeStepBytes: 16 * MiB,
+  /** A keeper that was told to end has this long for the system call it is in; nothing it does needs to be finished. */
+  keeperStopMs: 2_000,
   /** How often a write that found the disk full is tried again. */
   diskRetryMs: 250,
   /** How often a shard looks for silent nodes. */
@@ -237,8 +247,8 @@ export const LIMITS = {
    *  some microseconds each, main never pauses for more than a few milliseconds. */
   registrySaveIntervalMs: 200,
   registrySaveSlice: 250,
-  /** Within this time the totals of every connected node are written once. A crash loses at most so much of them. */
-  registryTotalsIntervalMs: 60_000,
+  /** Within this time it is written once of every connected node when it was last seen. */
+  registrySeenIntervalMs: 60_000,
   /** A command as JSON: nodes are told to keep frames under 64 KiB, and are owed the same. */
   commandBytes: 60 * KiB,
   /** Commands that have not ended, of all nodes and of one, and the bytes of the former. Above it new ones are refused. */

@@ -14,7 +14,12 @@ import { ControlPlane, type KeptNodes, readKeptNodes } from './control-plane.js'
 import { EXIT, FatalError } from './errors.js';
 import { Gate } from './gate/gate.js';
 import { Sessions } from './gate/sessions.js';
+import { KeeperThread } from './keeper/keeper-thread.js';
+import { Ledger } from './ledger/ledger.js';
+import { LIMITS } from './limits.js';
 import { type DataDirectory, holdDataDirectory } from './log/data-directory.js';
+import { recoveredLines } from './log/recovered-lines.js';
+import { readSigningKey } from './log/signing-key.js';
 import { createAggregatorCounters } from './memory/counters.js';
 import { createLedgerTable } from './memory/ledger-table.js';
 import { createSessionTable } from './memory/session-table.js';
@@ -25,6 +30,7 @@ import type { Health } from './rest/view.js';
 import type { ShardToMain } from './shard/messages.js';
 import { AggregatorThread } from './stream/aggregator-thread.js';
 import { ShardSupervisor } from './supervisor.js';
+import { boundedLogger } from './telemetry/bounded-logger.js';
 import { Stats } from './telemetry/stats.js';
 import { Certificates } from './tls/certificates.js';
 
@@ -41,8 +47,7 @@ interface Ground {
   readonly control: Control;
   readonly certificates: Certificates | undefined;
   readonly table: Float64Array;
-  /** memory/ledger-table.ts */
-  readonly ledger: Float64Array;
+  readonly ledger: Ledger;
   readonly kept: KeptNodes;
 }
 
@@ -55,6 +60,7 @@ export class Core {
   readonly #control: Control;
   readonly #certificates: Certificates | undefined;
   readonly #aggregator: AggregatorThread;
+  readonly #keeper: KeeperThread;
   readonly #reader: ReaderThread;
   readonly #shards: ShardSupervisor;
   readonly #gate: Gate;
@@ -69,6 +75,8 @@ export class Core {
   /** Starts Core; resolves when everything listens. Throws a FatalError, with everything it had started ended. */
   static async start(config: Config, version: string, logger: Logger): Promise<Core> {
     const certificates = await Certificates.open(config.tls, logger);
+    // The keeper reads it again; a mistake is said before anything has started.
+    readSigningKey(config.storage.signing_key_file);
     const data = await holdDataDirectory(config.storage.dir);
     let control: Control | undefined;
     let core: Core | undefined;
@@ -76,8 +84,8 @@ export class Core {
       control = await Control.open(config, logger);
       control.checkListeners();
       const table = createSessionTable(config.ingest.max_connections);
-      const ledger = createLedgerTable(REGISTRY_LIMITS.nodes);
-      const kept = await readKeptNodes(control, table, logger);
+      const ledger = new Ledger(createLedgerTable(REGISTRY_LIMITS.nodes + LIMITS.ledgerSpareRows));
+      const kept = await readKeptNodes(control, table, ledger, logger);
       core = new Core(config, version, logger, { data, control, certificates, table, ledger, kept });
       await core.#listen(version);
       return core;
@@ -106,13 +114,16 @@ export class Core {
     const stats = new Stats(aggregatorCounters);
     const shards = this.#shardCount();
     this.#sessions = new Sessions(table, shards);
-    this.#aggregator = new AggregatorThread(config, mode, aggregatorCounters, ground.ledger, {
+    this.#aggregator = new AggregatorThread(config, mode, aggregatorCounters, ground.ledger.table, {
       onDisk: (full) => this.#onDisk(full),
       onReaderWanted: () => this.#reader.wanted(),
       onTlsFailed: () =>
         logger.error('the WebSocket port cannot use the new certificate and keeps the one it has'),
       onConsumer: (message) => this.#plane.backends.receive(message),
       onDeath: (error) => this.#onAggregatorDeath(error),
+    });
+    this.#keeper = new KeeperThread(config, mode, aggregatorCounters, boundedLogger(logger), {
+      onTrouble: (there) => this.#onTrouble('the log cannot be sealed, compressed or shortened', there),
     });
     this.#reader = new ReaderThread(join(config.storage.dir, 'log'), mode, aggregatorCounters, {
       useReader: (port) => this.#aggregator.useReader(port),
@@ -129,7 +140,7 @@ export class Core {
         mode,
         shards,
         sessions: table,
-        ledger: ground.ledger,
+        ledger: ground.ledger.table,
         aggregator: this.#aggregator,
         stats,
         logger,
@@ -155,9 +166,11 @@ export class Core {
         certificates,
         stats,
         table,
+        ledger: ground.ledger,
         sessions: this.#sessions,
         shards: this.#shards,
         gate: this.#gate,
+        keeper: this.#keeper,
         reader: this.#reader,
         tell: (message) => this.#aggregator.tell(message),
         health: () => this.#health,
@@ -186,8 +199,14 @@ export class Core {
     const timer = setTimeout(() => this.#shards.abandonRings(), this.#config.server.shutdown_timeout_ms);
     await this.#shards.drain();
     clearTimeout(timer);
-    const runsLeft = await this.#aggregator.finish(deadlineMs);
+    const [runsLeft] = await Promise.all([this.#aggregator.finish(deadlineMs), this.#keeper.stop()]);
     await this.#close(deadlineMs);
+    const { failure } = this.#aggregator;
+    if (failure !== undefined) {
+      this.#logger.fatal({ reason: failure.message }, 'stopped, but the aggregator failed');
+      this.#end(failure.exitCode);
+      return;
+    }
     if (runsLeft > 0) {
       this.#logger.fatal({ runsLeft }, 'stopped before everything that was read could be written');
       this.#end(EXIT.ioError);
@@ -205,8 +224,8 @@ export class Core {
 
   async #listen(version: string): Promise<void> {
     const { proxyPort, recovered } = await this.#aggregator.ready;
-    if (recovered.tornBytes > 0 || recovered.reindexedRecords > 0)
-      this.#logger.warn(recovered, 'log recovered after an unclean end');
+    for (const { level, text } of recoveredLines(recovered)) this.#logger[level](recovered, text);
+    this.#keeper.start();
     await this.#shards.start(this.#shardCount());
     await this.#control.serve(this.#plane.rest);
     const backendPort = await this.#plane.listen();
@@ -315,13 +334,14 @@ export class Core {
     return {
       killShard: (slot: number) => this.#shards.post(slot, { type: 'die' }),
       killAggregator: () => this.#aggregator.die(),
+      killKeeper: () => this.#keeper.die(),
       killReader: () => this.#reader.die(),
     };
   }
 
   async #close(deadlineMs: number): Promise<void> {
     this.#certificates?.close();
-    await Promise.all([this.#shards.close(), this.#plane.close(), this.#reader.close()]);
+    await Promise.all([this.#shards.close(), this.#plane.close(), this.#reader.close(), this.#keeper.stop()]);
     await this.#plane.save();
     await this.#control.close(deadlineMs);
     this.#data.release();
@@ -332,7 +352,7 @@ export class Core {
     this.#stopping = true;
     this.#gate.stop();
     this.#certificates?.close();
-    await Promise.all([this.#shards.close(), this.#plane.close(), this.#reader.close()]);
+    await Promise.all([this.#shards.close(), this.#plane.close(), this.#reader.close(), this.#keeper.stop()]);
     await this.#aggregator.finish(Date.now());
     await this.#plane.save();
   }

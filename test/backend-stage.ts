@@ -190,8 +190,7 @@ export class BackendStage {
   }
 
   disconnect(session: number): void {
-    const totals = { frames: 0, records: 0, events: 0, refused: 0, bytesIn: 0 };
-    this.registry.disconnected(session, { status: 'Unknown', nowMs: Date.now(), totals });
+    this.registry.disconnected(session, { status: 'Unknown', nowMs: Date.now() });
   }
 
   /** Puts lines in the ring, as one run. */

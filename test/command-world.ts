@@ -32,7 +32,6 @@ export const ACTOR: Actor = {
   from: 'local',
 };
 
-const NO_TOTALS = { frames: 0, records: 0, events: 0, refused: 0, bytesIn: 0 };
 const SLOT = 0;
 
 /** The event loop's. */
@@ -165,7 +164,7 @@ export class World {
   disconnect(link: Link, shardDied: boolean): void {
     this.#links.delete(link.session);
     if (shardDied) this.#perhapsArrived(link);
-    this.registry.disconnected(link.session, { status: 'Unknown', nowMs: this.nowMs, totals: NO_TOTALS });
+    this.registry.disconnected(link.session, { status: 'Unknown', nowMs: this.nowMs });
     this.center.closed(link.session, shardDied);
   }
 

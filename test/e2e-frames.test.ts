@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Random } from '../bench/random.js';
+import { LIMITS } from '../src/limits.js';
 import { CoreProcess } from './core-process.js';
 import { poll } from './deadline.js';
 import { type DeadLetter, readDeadLetters, readLog } from './event-log.js';
@@ -142,7 +143,7 @@ test('a thousand nodes of all habits, with good, torn, malformed and oversized f
           refused.map(({ code, registered, bytes }) => [
             code,
             registered ? String(identity.id) : null,
-            bytes.subarray(0, 4096).toString('latin1'),
+            bytes.subarray(0, LIMITS.deadLetterFrameBytes).toString('latin1'),
           ]),
           identity.name,
         );

@@ -9,7 +9,13 @@ import { ERROR_CODES, type ErrorCode } from '../src/errors.js';
 import { FIELD, VALUE } from '../src/protocol/fields.js';
 import { FrameReader, KIND } from '../src/protocol/frame-reader.js';
 import { isNodeId, parseNodeId } from '../src/protocol/node-id.js';
-import { errorReply, nodeDisconnected, nodeRegistered, registrationAck } from '../src/protocol/outbound.js';
+import {
+  errorReply,
+  eventAck,
+  nodeDisconnected,
+  nodeRegistered,
+  registrationAck,
+} from '../src/protocol/outbound.js';
 import { documentCompiled, withPotType } from '../src/protocol/pot-event.js';
 import { documentLegacy } from '../src/protocol/pot-status-update.js';
 import { isTimestamp, unixSecondsToIso } from '../src/protocol/timestamp.js';
@@ -149,19 +155,19 @@ describe('node ids', () => {
       const node = { nodeId, nodeName: 'n', address: '', port: 1, nodeType: 'Full' } as const;
       const texts = [
         registrationAck(nodeId, true, 'ok'),
-        nodeRegistered(node, '127.0.0.1:1', 0),
-        nodeDisconnected(nodeId, 'n', 'Stopped', 'bye', 0),
+        nodeRegistered(node, 1, false, '127.0.0.1:1', 0),
+        nodeDisconnected(nodeId, 'n', 1, 'Stopped', 'bye', 0),
       ];
       const compiled = Buffer.from(
         frame('PotEvent', `{"node_id":${nodeId},"pot_id":"p","event":"e","timestamp":1}`),
       );
       reader.read(compiled, 0, compiled.length);
-      texts.push(documentCompiled(reader, 'unknown'));
+      texts.push(documentCompiled(reader, 'unknown', 7));
       const legacy = Buffer.from(
         frame('PotStatusUpdate', `{"node_id":${nodeId},"pot_id":"p","pot_type":"t","status":""}`),
       );
       reader.read(legacy, 0, legacy.length);
-      texts.push(documentLegacy(reader, 0));
+      texts.push(documentLegacy(reader, 0, 7), eventAck(nodeId, 7));
       for (const text of texts) assert.match(text, new RegExp(`"node_id":${nodeId}[,}]`));
     }
   });
@@ -219,7 +225,7 @@ describe('events that Core documents', () => {
   function document(body: string, potType = 'unknown'): string {
     const bytes = Buffer.from(frame('PotEvent', body));
     assert.equal(kindName(reader.read(bytes, 0, bytes.length)), 'compiledPotEvent', reader.reason);
-    return documentCompiled(reader, potType);
+    return documentCompiled(reader, potType, 0);
   }
 
   it('are documented, complete events to the reader and the oracle, whatever they were made of', () => {
@@ -228,8 +234,8 @@ describe('events that Core documents', () => {
       fc.property(anyFrame, fc.string({ unit: 'binary' }), (bytes, potType) => {
         const kind = reader.read(bytes, 0, bytes.length);
         let text: string;
-        if (kind === KIND.compiledPotEvent) text = documentCompiled(reader, potType);
-        else if (kind === KIND.legacyPotEvent) text = documentLegacy(reader, 1_700_000_000_123);
+        if (kind === KIND.compiledPotEvent) text = documentCompiled(reader, potType, 0);
+        else if (kind === KIND.legacyPotEvent) text = documentLegacy(reader, 1_700_000_000_123, 0);
         else if (kind === KIND.potEvent && reader.type(FIELD.pot_type) === VALUE.absent)
           text = withPotType(reader, potType);
         else return;
@@ -281,8 +287,8 @@ describe('what Core says', () => {
     const nodeName = 'n"\n\r\u2028\u0000\ud800</script>';
     const node = { nodeId: NODE_ID, nodeName, address: '"\n', port: 1, nodeType: 'Agent' } as const;
     const texts = [
-      nodeRegistered(node, '[::1]:1', 1),
-      nodeDisconnected(NODE_ID, nodeName, 'Unknown', 'connection lost', 1),
+      nodeRegistered(node, 1, true, '[::1]:1', 1),
+      nodeDisconnected(NODE_ID, nodeName, 1, 'Unknown', 'connection lost', 1),
       registrationAck(undefined, false, 'because\n"'),
       errorReply('INVALID_NODE_ID', 'the\n"message"', 0),
       errorReply('INVALID_NODE_ID', 'the message', 3),

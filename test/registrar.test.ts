@@ -7,6 +7,8 @@ import { type TestContext, test } from 'node:test';
 import { pino } from 'pino';
 import { Registrar } from '../src/gate/registrar.js';
 import { type OpenSession, Sessions } from '../src/gate/sessions.js';
+import { Ledger } from '../src/ledger/ledger.js';
+import { createLedgerTable } from '../src/memory/ledger-table.js';
 import type { RingObserver } from '../src/memory/ring.js';
 import { createSessionTable } from '../src/memory/session-table.js';
 import { REGISTRY_LIMITS } from '../src/registry/limits.js';
@@ -56,6 +58,7 @@ class Run {
       ring: () => READ,
     };
     this.registrar = new Registrar(this.registry, this.sessions, this.table, door, {
+      ledger: new Ledger(createLedgerTable(16)),
       doorkeeper: enrolment.doorkeeper,
       keeper: this.saver,
       logger: pino({ level: 'silent' }),

@@ -8,7 +8,7 @@ import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import { createSessionTable, SESSION, SESSION_STRIDE } from '../src/memory/session-table.js';
 import { REGISTRY_LIMITS } from '../src/registry/limits.js';
-import type { NodeRecord, NodeTotals } from '../src/registry/record.js';
+import type { NodeRecord } from '../src/registry/record.js';
 import { NodeRegistry } from '../src/registry/registry.js';
 import { type Restored, restoreRegistry } from '../src/registry/restore.js';
 import { RegistrySaver } from '../src/registry/saver.js';
@@ -17,7 +17,6 @@ import { afterwards, temporaryFolder } from './core-process.js';
 import { poll } from './deadline.js';
 
 const SESSIONS = 64;
-const NO_TOTALS: NodeTotals = { frames: 0, records: 0, events: 0, refused: 0, bytesIn: 0 };
 
 /** A registry with its keeper on a store; each start is a new one on the same folder. */
 class Life {
@@ -66,13 +65,8 @@ class Life {
     this.registry.pot(session, { potId, potType: 'cowrie', status: 'Running', message, nowMs });
   }
 
-  leave(
-    session: number,
-    status: 'Stopped' | 'Unknown',
-    nowMs = 3000,
-    totals: Partial<NodeTotals> = {},
-  ): void {
-    this.registry.disconnected(session, { status, nowMs, totals: { ...NO_TOTALS, ...totals } });
+  leave(session: number, status: 'Stopped' | 'Unknown', nowMs = 3000): void {
+    this.registry.disconnected(session, { status, nowMs });
   }
 
   /** As a process does that is killed: nothing more is written than what was on its way. */
@@ -114,14 +108,13 @@ test('after an end in order everything is as it was, but nobody is connected', a
   await first.register(2n ** 64n - 1n, 'gone', 1);
   first.pot(1, 'p/1 \u{1f41d}', 'half \ud800');
   first.pot(1, '__proto__');
-  first.leave(1, 'Stopped', 5000, { frames: 9, records: 8, events: 7, refused: 6, bytesIn: 5 });
+  first.leave(1, 'Stopped', 5000);
   await first.register(2n ** 53n + 1n, 'still there', 2, 6000);
   first.registry.status(2, 'Running');
   first.pot(2, 'p');
-  first.table[2 * SESSION_STRIDE + SESSION.events] = 77;
   first.table[2 * SESSION_STRIDE + SESSION.last_seen_ms] = 9000;
   const gone = shown(first.registry.byId(2n ** 64n - 1n));
-  first.registry.disconnected(2, { status: 'Unknown', nowMs: 9000, totals: { ...NO_TOTALS, events: 77 } });
+  first.registry.disconnected(2, { status: 'Unknown', nowMs: 9000 });
   const left = shown(first.registry.byId(2n ** 53n + 1n));
   await first.end();
 
@@ -132,10 +125,7 @@ test('after an end in order everything is as it was, but nobody is connected', a
   assert.deepEqual(second.registry.counts().byStatus.Stopped, 1);
   assert.equal(second.registry.counts().connected, 0);
   const back = await second.register(5n, 'gone', 3, 10_000);
-  assert.deepEqual(
-    [back.registrations, back.totals.events, back.pots.size, back.firstSeenMs],
-    [2, 7, 2, 1000],
-  );
+  assert.deepEqual([back.registrations, back.pots.size, back.firstSeenMs], [2, 2, 1000]);
   assert.equal(second.registry.byId(2n ** 64n - 1n), undefined);
   await second.end();
   const third = await start();
@@ -348,7 +338,7 @@ test('whatever happens and however Core ends: no acknowledged node is lost, none
             break;
           }
           case 'leave':
-            life.leave(step.session, step.status, nowMs, { events: 1 });
+            life.leave(step.session, step.status, nowMs);
             break;
           case 'pot':
             life.pot(step.session, step.potId, step.message, nowMs);

@@ -7,12 +7,11 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { NODE_STATUSES, type NodeStatus } from '../src/protocol/node-status-update.js';
 import { LinkedOrder } from '../src/registry/order.js';
-import type { NodeRecord, NodeTotals } from '../src/registry/record.js';
+import type { NodeRecord } from '../src/registry/record.js';
 import type { RegistrationDecision, RegistrationRequest } from '../src/registry/registration.js';
 import { NodeRegistry } from '../src/registry/registry.js';
 
 const SMALL = { nodes: 4, potsPerNode: 2, potFieldLength: 8, potsInAll: 5 };
-const NO_TOTALS: NodeTotals = { frames: 0, records: 0, events: 0, refused: 0, bytesIn: 0 };
 
 function request(nodeId: bigint, nodeName: string, session: number, nowMs = 1): RegistrationRequest {
   return {
@@ -33,8 +32,8 @@ function accepted(decision: RegistrationDecision): Extract<RegistrationDecision,
   return decision as Extract<RegistrationDecision, { kind: 'accept' }>;
 }
 
-function end(registry: NodeRegistry, session: number, nowMs = 2, totals: Partial<NodeTotals> = {}) {
-  return registry.disconnected(session, { status: 'Unknown', nowMs, totals: { ...NO_TOTALS, ...totals } });
+function end(registry: NodeRegistry, session: number, nowMs = 2) {
+  return registry.disconnected(session, { status: 'Unknown', nowMs });
 }
 
 function pot(registry: NodeRegistry, session: number, potId: string, message: string | null = null) {
@@ -66,12 +65,11 @@ test('the same id and name while connected supersedes: nothing changes until the
   accepted(registry.register(request(1n, 'a', 1)));
   assert.deepEqual(registry.register(request(1n, 'a', 2)), { kind: 'supersede', session: 1, shard: 1 });
   assert.equal(registry.byId(1n)?.session, 1);
-  end(registry, 1, 2, { events: 5 });
+  end(registry, 1, 2);
   const again = accepted(registry.register(request(1n, 'a', 2)));
   assert.equal(again.takesOver, true);
   assert.equal(again.formerId, null);
   assert.equal(again.record.session, 2);
-  assert.equal(again.record.totals.events, 5);
   assert.equal(again.record.registrations, 2);
 });
 
@@ -88,7 +86,7 @@ test('a name that is back under a new id takes over its record, and the old id f
   const registry = new NodeRegistry();
   const before = accepted(registry.register(request(1n, 'a', 1))).record;
   pot(registry, 1, 'p1');
-  end(registry, 1, 50, { frames: 10, events: 7, bytesIn: 1000 });
+  end(registry, 1, 50);
   const { record, takesOver, formerId } = accepted(registry.register(request(2n, 'a', 2, 60)));
   assert.equal(record, before);
   assert.equal(takesOver, true);
@@ -96,7 +94,6 @@ test('a name that is back under a new id takes over its record, and the old id f
   assert.equal(registry.byId(1n), undefined);
   assert.equal(registry.byId(2n), record);
   assert.deepEqual([...record.pots.keys()], ['p1']);
-  assert.deepEqual(record.totals, { frames: 10, records: 0, events: 7, refused: 0, bytesIn: 1000 });
   assert.equal(registry.size, 1);
 });
 
@@ -115,12 +112,11 @@ test('a disconnected record gives way to another name under its id, and nothing 
   const registry = new NodeRegistry();
   accepted(registry.register(request(1n, 'a', 1)));
   pot(registry, 1, 'p1');
-  end(registry, 1, 2, { events: 9 });
+  end(registry, 1, 2);
   const { record, takesOver } = accepted(registry.register(request(1n, 'b', 2)));
   assert.equal(takesOver, false);
   assert.equal(record.name, 'b');
   assert.equal(record.pots.size, 0);
-  assert.equal(record.totals.events, 0);
   assert.equal(registry.size, 1);
   end(registry, 2);
   assert.equal(accepted(registry.register(request(5n, 'a', 3))).takesOver, false, 'the name a starts anew');
@@ -203,13 +199,13 @@ test('a status is a change only when it differs, and nothing is changed for an u
 test('last seen is what the session says, else the moment it ended', () => {
   const registry = new NodeRegistry();
   accepted(registry.register(request(1n, 'a', 1, 10)));
-  registry.disconnected(1, { status: 'Stopped', nowMs: 400, lastSeenMs: 100, totals: NO_TOTALS });
+  registry.disconnected(1, { status: 'Stopped', nowMs: 400, lastSeenMs: 100 });
   assert.equal(registry.byId(1n)?.lastSeenMs, 100);
   assert.equal(registry.byId(1n)?.status, 'Stopped');
   accepted(registry.register(request(1n, 'a', 2, 500)));
   assert.equal(end(registry, 2, 600)?.lastSeenMs, 600);
   accepted(registry.register(request(1n, 'a', 3, 700)));
-  registry.disconnected(3, { status: 'Unknown', nowMs: 900, lastSeenMs: 0, totals: NO_TOTALS });
+  registry.disconnected(3, { status: 'Unknown', nowMs: 900, lastSeenMs: 0 });
   assert.equal(registry.byId(1n)?.lastSeenMs, 700, 'never before the session began');
 });
 
@@ -250,7 +246,7 @@ test('an order gives back what was put in, oldest first, wherever something is t
 
 type Step =
   | { kind: 'register'; id: bigint; name: string; session: number }
-  | { kind: 'disconnected'; session: number; status: 'Stopped' | 'Unknown'; events: number }
+  | { kind: 'disconnected'; session: number; status: 'Stopped' | 'Unknown' }
   | { kind: 'status'; session: number; status: NodeStatus }
   | { kind: 'pot'; session: number; potId: string };
 
@@ -260,7 +256,6 @@ interface ModelNode {
   session: number | null;
   status: NodeStatus;
   pots: string[];
-  events: number;
   registrations: number;
   leftAt: number;
 }
@@ -300,7 +295,6 @@ class Model {
       session,
       status: 'Connected',
       pots: [],
-      events: 0,
       registrations: 0,
       leftAt: 0,
     };
@@ -322,7 +316,6 @@ class Model {
         Object.assign(node, {
           session: null,
           status: step.status,
-          events: node.events + step.events,
           leftAt: this.clock,
         });
         return;
@@ -357,7 +350,6 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
         kind: fc.constant('disconnected' as const),
         session,
         status: fc.constantFrom('Stopped' as const, 'Unknown' as const),
-        events: fc.nat(9),
       }),
     },
     {
@@ -387,7 +379,6 @@ function shown(record: NodeRecord): Omit<ModelNode, 'leftAt'> {
     session: record.session,
     status: record.status,
     pots: [...record.pots.keys()],
-    events: record.totals.events,
     registrations: record.registrations,
   };
 }
@@ -422,7 +413,6 @@ test('after any steps the indexes agree with each other and with a list that is 
             registry.disconnected(step.session, {
               status: step.status,
               nowMs: at,
-              totals: { ...NO_TOTALS, events: step.events },
             });
             model.apply(step);
             break;

@@ -11,16 +11,20 @@ import { Agent, request as httpRequest } from 'undici';
 import type { AuditEntry } from '../src/access/audit.js';
 import type { Principal } from '../src/access/principal.js';
 import { ANONYMOUS_OPEN } from '../src/access/principals.js';
+import { Ledger } from '../src/ledger/ledger.js';
 import { createAggregatorCounters } from '../src/memory/counters.js';
+import { createLedgerTable } from '../src/memory/ledger-table.js';
 import { createSessionTable } from '../src/memory/session-table.js';
 import { NodeRegistry } from '../src/registry/registry.js';
 import { createCoreView } from '../src/rest/core-view.js';
+import type { LogView } from '../src/rest/log-view.js';
 import { createRestServer, type RestServer, type RunningCore } from '../src/rest/server.js';
 import type { CoreView, Health } from '../src/rest/view.js';
 import { Metrics } from '../src/telemetry/metrics.js';
 import { createRestMetrics } from '../src/telemetry/rest-metrics.js';
 import { Stats } from '../src/telemetry/stats.js';
 import { idleCommands } from './idle-commands.js';
+import { idleLog } from './idle-log.js';
 import { openAdministration } from './open-administration.js';
 
 export const STARTED_MS = Date.UTC(2026, 10, 20, 12, 0, 0);
@@ -54,11 +58,13 @@ export interface RestCoreOptions {
   readonly allowedOrigins?: string;
   readonly requestsPerMinute?: number;
   readonly debug?: NonNullable<RunningCore['debug']>;
+  readonly log?: Partial<LogView>;
 }
 
 export class RestCore {
   readonly registry = new NodeRegistry();
   readonly sessionTable = createSessionTable(32);
+  readonly ledger = new Ledger(createLedgerTable(64));
   readonly aggregator = createAggregatorCounters();
   readonly stats = new Stats(this.aggregator);
   readonly metrics = new Metrics({
@@ -75,6 +81,7 @@ export class RestCore {
   readonly view: CoreView = createCoreView({
     registry: this.registry,
     sessionTable: this.sessionTable,
+    ledger: this.ledger,
     stats: this.stats,
     metrics: this.metrics,
     admission: () => ADMISSION,
@@ -113,6 +120,7 @@ export class RestCore {
         view: options.view?.(this) ?? this.view,
         removal: { remove: (id) => this.remove(id) },
         commands: idleCommands(this.registry),
+        log: idleLog(options.log),
         metrics: createRestMetrics(this.metrics.registry),
         ...(options.debug === undefined ? {} : { debug: options.debug }),
       },
@@ -169,8 +177,7 @@ export class RestCore {
         const update = { potId: `pot-${p}`, potType: 'cowrie', status: 'Running' as const, message: null };
         this.registry.pot(31, { ...update, nowMs: STARTED_MS });
       }
-      const totals = { frames: 1, records: 1, events: 1, refused: 0, bytesIn: 300 };
-      this.registry.disconnected(31, { status: 'Stopped', nowMs: STARTED_MS + n, totals });
+      this.registry.disconnected(31, { status: 'Stopped', nowMs: STARTED_MS + n });
     }
   }
 

@@ -5,10 +5,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Random } from '../bench/random.js';
+import { Ledger } from '../src/ledger/ledger.js';
+import {
+  createLedgerTable,
+  LEDGER,
+  LEDGER_FIELDS,
+  LEDGER_STRIDE,
+  type LedgerField,
+} from '../src/memory/ledger-table.js';
 import { createSessionTable, SESSION, SESSION_FIELDS, SESSION_STRIDE } from '../src/memory/session-table.js';
 import { NODE_STATUSES } from '../src/protocol/node-status-update.js';
 import { NodeRegistry } from '../src/registry/registry.js';
-import { sessionTotals } from '../src/registry/session-totals.js';
 import { tagOf } from '../src/rest/etag.js';
 import { type RestCore, STARTED_MS, startRest } from './rest-core.js';
 
@@ -32,8 +39,11 @@ const SESSIONS = 12;
 /** One thing that happens to a node, or nothing. */
 function step(core: RestCore, random: Random, atMs: number): void {
   const session = random.below(SESSIONS);
-  const cell = (field: (typeof SESSION_FIELDS)[number], value: number): void => {
-    core.sessionTable[session * SESSION_STRIDE + SESSION[field]]! += value;
+  /** As the shard of the session does, if there is one. */
+  const count = (field: LedgerField, value: number): void => {
+    const record = core.registry.bySession(session);
+    if (record !== undefined)
+      core.ledger.table[core.ledger.rowFor(record.serial) * LEDGER_STRIDE + LEDGER[field]]! += value;
   };
   switch (random.below(9)) {
     case 0:
@@ -56,11 +66,9 @@ function step(core: RestCore, random: Random, atMs: number): void {
       return;
     }
     case 2: {
-      const totals = sessionTotals(core.sessionTable, session);
       core.registry.disconnected(session, {
         status: random.pick(['Stopped', 'Unknown'] as const),
         nowMs: atMs,
-        totals,
       });
       core.sessionTable.fill(0, session * SESSION_STRIDE, (session + 1) * SESSION_STRIDE);
       return;
@@ -78,13 +86,17 @@ function step(core: RestCore, random: Random, atMs: number): void {
       });
       return;
     case 5:
-      cell('events', 1);
+      count('frames', 1);
+      count('events', 1);
+      count('records', 1);
       return;
     case 6:
-      cell('last_seen_ms', random.pick([1, STARTED_MS]));
+      core.sessionTable[session * SESSION_STRIDE + SESSION.last_seen_ms]! += random.pick([1, STARTED_MS]);
       return;
     case 7:
-      cell(random.pick(['frames', 'records', 'refused', 'bytes_in'] as const), 1 + random.below(3));
+      count('frames', 1);
+      count('bytes_in', 1 + random.below(300));
+      count(random.pick(['records', 'refused_INVALID_NODE_ID', 'duplicates', 'quiet'] as const), 1);
       return;
     default:
       // Nothing happens: the same answers must be 304.
@@ -155,6 +167,17 @@ test('every column of the session table that is shown is part of the tag', async
   }
 });
 
+test('every column of the ledger that a shard writes is part of the tag', async () => {
+  const core = await startRest();
+  core.register(1n, 'n', 3);
+  const row = core.ledger.rowFor(core.registry.byId(1n)!.serial);
+  for (const field of LEDGER_FIELDS.slice(LEDGER.frames)) {
+    const before = (await core.get('/api/v1/nodes/1')).headers.etag;
+    core.ledger.table[row * LEDGER_STRIDE + LEDGER[field]]! += 1;
+    assert.notEqual((await core.get('/api/v1/nodes/1')).headers.etag, before, field);
+  }
+});
+
 test('If-None-Match is a list, compared weakly; what is no tag is not taken for one', async () => {
   const core = await startRest();
   core.register(1n, 'n', 3);
@@ -177,11 +200,13 @@ test('whether ten thousand connected nodes have changed is known in a few millis
     const identity = { nodeId, nodeName: `n-${n}`, nodeType: 'Full' as const, address: '10.0.0.1', port: 1 };
     registry.register({ ...identity, session: n, shard: 0, remote: '127.0.0.1:1', nowMs: STARTED_MS });
   }
+  const ledger = new Ledger(createLedgerTable(count));
   const records = registry.list();
-  const first = tagOf(records, { table });
+  for (const { serial } of records) ledger.rowFor(serial);
+  const first = tagOf(records, { table, ledger });
   const times = Array.from({ length: 40 }, () => {
     const startMs = performance.now();
-    assert.equal(tagOf(records, { table }), first);
+    assert.equal(tagOf(records, { table, ledger }), first);
     return performance.now() - startMs;
   }).sort((left, right) => left - right);
   // Meant to be 3 ms, of which a third is used; the best of many, because the machine has other work, too.

@@ -1,8 +1,8 @@
 /** Nodes and honeypots over REST: what is shown of them, digit by digit. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { LEDGER, LEDGER_STRIDE, type LedgerField } from '../src/memory/ledger-table.js';
 import { SESSION, SESSION_STRIDE } from '../src/memory/session-table.js';
-import { sessionTotals } from '../src/registry/session-totals.js';
 import { STARTED_MS, startRest, U64_EDGES } from './rest-core.js';
 
 test('every node id leaves with exactly its digits, as number and as text', async () => {
@@ -32,15 +32,19 @@ test('every node id leaves with exactly its digits, as number and as text', asyn
 
 test('a node shows what its past sessions and its present one have counted', async () => {
   const core = await startRest();
-  const row = (field: keyof typeof SESSION, value: number) => {
-    core.sessionTable[3 * SESSION_STRIDE + SESSION[field]] = value;
+  const count = (field: LedgerField, value: number) => {
+    const row = core.ledger.rowFor(core.registry.bySession(3)!.serial);
+    core.ledger.table[row * LEDGER_STRIDE + LEDGER[field]]! += value;
   };
   core.register(7n, 'n', 3);
-  row('events', 40);
-  row('frames', 50);
-  row('bytes_in', 12_000);
-  const totals = sessionTotals(core.sessionTable, 3);
-  core.registry.disconnected(3, { status: 'Unknown', nowMs: STARTED_MS + 500, totals });
+  count('frames', 50);
+  count('events', 40);
+  count('records', 44);
+  count('quiet', 1);
+  count('refused_INVALID_NODE_ID', 2);
+  count('refused_INVALID_MESSAGE_FORMAT', 3);
+  count('bytes_in', 12_000);
+  core.registry.disconnected(3, { status: 'Unknown', nowMs: STARTED_MS + 500 });
   assert.deepEqual((await core.get('/api/v1/nodes/7')).json, {
     node_id: 7,
     id: '7',
@@ -58,9 +62,9 @@ test('a node shows what its past sessions and its present one have counted', asy
     dialect: { framing: null, events: [], units: null },
     tls: false,
     frames: 50,
-    records: 0,
+    records: 44,
     events: 40,
-    refused: 0,
+    refused: 5,
     bytes_in: 12_000,
     pots: 0,
     pots_not_kept: 0,
@@ -74,9 +78,10 @@ test('a node shows what its past sessions and its present one have counted', asy
     message: 'why',
     nowMs: STARTED_MS,
   });
-  row('events', 2);
-  row('frames', 3);
-  row('last_seen_ms', STARTED_MS + 9_000);
+  count('frames', 3);
+  count('events', 2);
+  count('records', 3);
+  core.sessionTable[3 * SESSION_STRIDE + SESSION.last_seen_ms] = STARTED_MS + 9_000;
   const { json } = await core.get('/api/v1/nodes/8');
   assert.equal(json.events, 42);
   assert.equal(json.frames, 53);

@@ -8,8 +8,6 @@ import { NODE_STATUSES } from '../src/protocol/node-status-update.js';
 import { POT_STATUSES } from '../src/protocol/pot-status-update.js';
 import { type RestCore, startRest } from './rest-core.js';
 
-const NO_TOTALS = { frames: 0, records: 0, events: 0, refused: 0, bytesIn: 0 };
-
 /** Follows `next` to the end, checking it against `Link`; `between` runs after each page. */
 async function readPages(core: RestCore, path: string, field: string, between: () => void = () => {}) {
   // biome-ignore lint/suspicious/noExplicitAny: rows are compared by the test
@@ -57,7 +55,7 @@ test('no node that stays is skipped or doubled, whoever comes, leaves or gets an
     let session = 0;
     const join = (id: bigint, name: string): void => core.register(id, name, session++ % 30);
     const leave = (at: number): void => {
-      core.registry.disconnected(at, { status: 'Unknown', nowMs: at, totals: NO_TOTALS });
+      core.registry.disconnected(at, { status: 'Unknown', nowMs: at });
     };
     const staying = new Set<string>();
     // Each name joins, leaves its session at once, and so is a record that another id may take over.
@@ -138,7 +136,7 @@ test('filters show exactly what passes them, alone and together, on every page',
     core.registry.status(session, node.status);
     if (!node.connected) {
       node.status = random.pick(['Stopped', 'Unknown'] as const);
-      core.registry.disconnected(session, { status: node.status as 'Stopped', nowMs: 1, totals: NO_TOTALS });
+      core.registry.disconnected(session, { status: node.status as 'Stopped', nowMs: 1 });
     }
     return node;
   });

@@ -101,7 +101,7 @@ for (const mode of MODES) {
       assert.deepEqual(codes(letters), ['NODE_ALREADY_REGISTERED', 'NODE_NOT_FOUND']);
       assert.equal(Buffer.from(letters[0]!.bytes, 'base64').toString(), registration());
       assert.equal(Buffer.from(letters[1]!.bytes, 'base64').toString().trim(), event());
-      node.session.accepted('too late', []);
+      node.session.accepted({ message: 'too late', potTypes: [], row: 1, serial: 1 });
       assert.deepEqual(shard.drain().records, []);
     });
 

@@ -5,16 +5,20 @@
 import assert from 'node:assert/strict';
 import { LIMITS } from '../src/limits.js';
 import { createShardCounters, SHARD, type ShardField } from '../src/memory/counters.js';
-import { createRingMemory, RingConsumer, RingObserver, RUN } from '../src/memory/ring.js';
 import {
-  createSessionTable,
-  SESSION,
-  SESSION_STRIDE,
-  type SessionField,
-} from '../src/memory/session-table.js';
+  createLedgerTable,
+  isBalanced,
+  LEDGER,
+  LEDGER_STRIDE,
+  type LedgerField,
+  refusedOf,
+} from '../src/memory/ledger-table.js';
+import { createRingMemory, RingConsumer, RingObserver, RUN } from '../src/memory/ring.js';
+import { createSessionTable } from '../src/memory/session-table.js';
 import { loadAddon, type Mode } from '../src/native/addon.js';
 import { createScanner } from '../src/native/scanner.js';
 import { FrameReader } from '../src/protocol/frame-reader.js';
+import { EventAcks } from '../src/shard/event-acks.js';
 import { ShardBuffer } from '../src/shard/framer.js';
 import type { EndReason, ShardStart, ShardToMain } from '../src/shard/messages.js';
 import { ShardOutput } from '../src/shard/output.js';
@@ -60,6 +64,8 @@ const SESSIONS = 4096;
 export class TestShard {
   readonly counters = createShardCounters();
   readonly table = createSessionTable(SESSIONS);
+  readonly ledger = createLedgerTable(SESSIONS);
+  readonly acks = new EventAcks((work) => work());
   readonly buffer = new ShardBuffer();
   readonly output: ShardOutput;
   readonly observer: RingObserver;
@@ -99,6 +105,8 @@ export class TestShard {
       reader: new FrameReader(),
       counters: this.counters,
       table: this.table,
+      ledger: this.ledger,
+      acks: this.acks,
       maxFrameBytes,
       errorReplies,
       maxErrorsPerMinute,
@@ -188,6 +196,8 @@ class TestTransport implements Transport {
 /** A node's end of a connection. */
 export class TestNode {
   readonly session: Session;
+  /** Of the node in the ledger: its own, unless it is one that was there before. */
+  row: number;
   readonly transport = new TestTransport();
   readonly #shard: TestShard;
   /** Sent, but not read yet: the session does not read while it waits for a verdict. */
@@ -195,6 +205,7 @@ export class TestNode {
 
   constructor(shard: TestShard, number: number) {
     this.#shard = shard;
+    this.row = number + 1;
     this.session = new Session(number, `192.0.2.1:${40_000 + number}`, shard.context);
     this.session.transport = this.transport;
   }
@@ -212,7 +223,7 @@ export class TestNode {
 
   /** Main's verdict. */
   accept(potTypes: readonly (readonly [string, string])[] = []): void {
-    this.session.accepted('welcome', potTypes);
+    this.session.accepted({ message: 'welcome', potTypes, row: this.row, serial: this.row });
     this.#read();
   }
 
@@ -220,8 +231,17 @@ export class TestNode {
     this.session.onEnd(reason);
   }
 
-  count(field: SessionField): number {
-    return this.#shard.table[this.session.number * SESSION_STRIDE + SESSION[field]]!;
+  /** In the ledger; all that was refused with `refused`. */
+  count(field: LedgerField | 'refused'): number {
+    const at = this.row * LEDGER_STRIDE;
+    if (field === 'refused') return refusedOf(this.#shard.ledger.subarray(at, at + LEDGER_STRIDE));
+    return this.#shard.ledger[at + LEDGER[field]]!;
+  }
+
+  /** In the ledger: the equation holds. */
+  get isBalanced(): boolean {
+    const at = this.row * LEDGER_STRIDE;
+    return isBalanced(this.#shard.ledger.subarray(at, at + LEDGER_STRIDE));
   }
 
   /** The messages Core has written since the last call. */

@@ -19,12 +19,13 @@ import {
   type Pass,
 } from '../enrolment/doorkeeper.js';
 import type { ErrorCode } from '../errors.js';
+import type { Ledger } from '../ledger/ledger.js';
+import { NO_ROW } from '../memory/ledger-table.js';
 import { SESSION, SESSION_STRIDE } from '../memory/session-table.js';
 import type { NodeRegistration } from '../protocol/node-registration.js';
 import type { NodeRecord } from '../registry/record.js';
 import type { RegistrationDecision } from '../registry/registration.js';
 import type { NodeRegistry } from '../registry/registry.js';
-import { sessionTotals } from '../registry/session-totals.js';
 import type { CloseReason, Orphan, ShardToMain } from '../shard/messages.js';
 import { StateBacklogFull } from '../state/store.js';
 import { LastRecords } from './last-records.js';
@@ -54,6 +55,7 @@ export class Registrar {
   readonly #sessions: Sessions;
   readonly #table: Float64Array;
   readonly #shards: ShardDoor;
+  readonly #ledger: Ledger;
   readonly #doorkeeper: Doorkeeper;
   readonly #keeper: RecordKeeper;
   readonly #logger: Logger;
@@ -75,6 +77,7 @@ export class Registrar {
     table: Float64Array,
     shards: ShardDoor,
     parts: {
+      readonly ledger: Ledger;
       readonly doorkeeper: Doorkeeper;
       readonly keeper: RecordKeeper;
       readonly logger: Logger;
@@ -86,6 +89,7 @@ export class Registrar {
     this.#sessions = sessions;
     this.#table = table;
     this.#shards = shards;
+    this.#ledger = parts.ledger;
     this.#doorkeeper = parts.doorkeeper;
     this.#keeper = parts.keeper;
     this.#logger = parts.logger;
@@ -120,7 +124,7 @@ export class Registrar {
     for (const { number } of this.#sessions.ofSlot(slot)) {
       const record = this.#disconnected(number, 'Unknown');
       if (record !== null && this.#table[number * SESSION_STRIDE + SESSION.announced] === 1) {
-        orphans.push({ nodeId: String(record.id), nodeName: record.name });
+        orphans.push({ nodeId: String(record.id), nodeName: record.name, serial: record.serial });
         this.#lastRecords.owe(record.id, slot);
       }
       this.#sessions.close(number);
@@ -230,6 +234,12 @@ export class Registrar {
   /** The registry has the node as connected now. Where its state cannot be kept that is taken back. */
   #accept(waiting: Waiting, accepted: Accepted): void {
     const { open, pass } = waiting;
+    const row = this.#ledger.rowFor(accepted.record.serial);
+    if (row === NO_ROW) {
+      this.#disconnected(open.number, 'Unknown');
+      this.#refuse(waiting, 'NODE_REGISTRATION_FAILED', 'Core has too much to forget now');
+      return;
+    }
     let entry: Entry | undefined;
     let recordKept: Promise<void>;
     try {
@@ -245,7 +255,7 @@ export class Registrar {
     const { withdraw, totpKey, durable } = entry;
     const told = Promise.all([durable, recordKept]).then(() => {
       this.#accepting.delete(open);
-      if (this.#sessions.get(open.number) === open) this.#tell(waiting, accepted, totpKey);
+      if (this.#sessions.get(open.number) === open) this.#tell(waiting, accepted, row, totpKey);
       else withdraw();
     });
     this.#accepting.set(open, told);
@@ -255,6 +265,7 @@ export class Registrar {
   #tell(
     { open, registration }: Waiting,
     { record, takesOver, formerId }: Accepted,
+    row: number,
     totpKey: string | undefined,
   ): void {
     this.#shards.post(open.slot, {
@@ -263,6 +274,8 @@ export class Registrar {
       message: 'Registration successful',
       potTypes: [...record.pots.values()].map((pot) => [pot.potId, pot.potType] as const),
       totpKey,
+      row,
+      serial: record.serial,
     });
     this.#sessions.registered(open);
     const { nodeName: node, nodeId: node_id } = registration;
@@ -328,7 +341,6 @@ export class Registrar {
       nowMs: Date.now(),
       lastSeenMs: this.#table[session * SESSION_STRIDE + SESSION.last_seen_ms]!,
       dialect: this.#table[session * SESSION_STRIDE + SESSION.dialect]!,
-      totals: sessionTotals(this.#table, session),
     });
     const removing = this.#removing.get(session);
     if (removing === undefined) return record;

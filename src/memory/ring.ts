@@ -30,6 +30,9 @@ export const RUN = {
   deadLetter: 2,
   /** One record that does not name its node; the descriptor does. */
   nodeRecord: 3,
+  /** One record: the notice that the node of the descriptor's row is there, under the descriptor's id. `seq` 1: it numbers
+   *  its events. */
+  registered: 4,
 } as const;
 
 /** What two threads share; may be posted. */
@@ -50,7 +53,7 @@ const STOPPED = 49;
 const CONTROL_WORDS = 64;
 
 /** Words of a descriptor: kind, offset, length, count, release, events, time in ms (two words), node's seq (two words, float64),
- *  ledger row, node's id (two words, the lower half first; only in a `nodeRecord`), one unused. */
+ *  ledger row, node's id (two words, the lower half first; only in a `nodeRecord` and `registered`), one unused. */
 const WORDS = 14;
 const EVENTS = 5;
 const TIME = 6;
@@ -185,10 +188,27 @@ export class RingProducer extends RingEnd {
     timeMs: number,
     row: number = NO_ROW,
   ): void {
-    const slot = (this.#head & (LIMITS.ringDescriptors - 1)) * WORDS;
-    this.words[slot + NODE_LOW] = nodeLow;
-    this.words[slot + NODE_HIGH] = nodeHigh;
+    this.#setNode(nodeLow, nodeHigh);
     this.publish(RUN.nodeRecord, length, 1, timeMs, row);
+  }
+
+  /** Publishes the notice that the node of a row is there, under this id. */
+  publishRegistered(
+    length: number,
+    nodeLow: number,
+    nodeHigh: number,
+    timeMs: number,
+    row: number,
+    numbered: boolean,
+  ): void {
+    this.#setNode(nodeLow, nodeHigh);
+    this.publish(RUN.registered, length, 1, timeMs, row, 0, numbered ? 1 : 0);
+  }
+
+  #setNode(low: number, high: number): void {
+    const slot = (this.#head & (LIMITS.ringDescriptors - 1)) * WORDS;
+    this.words[slot + NODE_LOW] = low;
+    this.words[slot + NODE_HIGH] = high;
   }
 
   /** After a reserve() in vain: blocks until the consumer has released something since, or `timeoutMs` is over.
@@ -245,7 +265,7 @@ export class RingConsumer extends RingEnd {
     return true;
   }
 
-  /** Of the `nodeRecord` that peek() showed: the id of its node. */
+  /** Of the `nodeRecord` or `registered` that peek() showed: the id of its node. */
   get nodeId(): bigint {
     const slot = (this.#cursor & (LIMITS.ringDescriptors - 1)) * WORDS;
     const high = this.words[slot + NODE_HIGH]!;

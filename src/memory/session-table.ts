@@ -1,21 +1,13 @@
 /**
- * What is counted per connection, in shared memory: one row of float64 per session, written by the shard that owns
+ * What is known per connection, in shared memory: one row of float64 per session, written by the shard that owns
  * the connection, read by main for REST and metrics. Main hands out the row numbers (the session ids) and clears a
  * row before it gives it out again.
  *
  * `announced` is 1 from when NodeRegistered is in the ring until NodeDisconnected is: when a shard dies, main sees
- * from it which nodes consumers take for connected. `dialect` holds the bits of protocol/dialect.ts.
+ * from it which nodes consumers take for connected. `dialect` holds the bits of protocol/dialect.ts. What its node sends
+ * is counted in the ledger (ledger-table.ts).
  */
-export const SESSION_FIELDS = [
-  'last_seen_ms',
-  'frames',
-  'records',
-  'events',
-  'refused',
-  'bytes_in',
-  'announced',
-  'dialect',
-] as const;
+export const SESSION_FIELDS = ['last_seen_ms', 'announced', 'dialect'] as const;
 
 export type SessionField = (typeof SESSION_FIELDS)[number];
 

@@ -66,7 +66,7 @@ struct Bound {
   napi_ref references[4];
 };
 
-// createScanner(source, target, result: Int32Array(5), nodeId: Uint8Array(32), maxFrameBytes, maxDepth)
+// createScanner(source, target, result: Int32Array(5), nodeId: Uint8Array(48), maxFrameBytes, maxDepth)
 napi_value create_scanner(napi_env env, napi_callback_info info) {
   napi_value args[6];
   View source, target, result, id;
@@ -75,7 +75,7 @@ napi_value create_scanner(napi_env env, napi_callback_info info) {
       !view(env, args[3], id) || !integer(env, args[4], max_frame) || !integer(env, args[5], max_depth)) {
     return fail(env, "createScanner(source, target, result, nodeId, maxFrameBytes, maxDepth)");
   }
-  if (result.bytes < 5 * 4 || id.bytes < 32 || source.bytes < honeybee::PADDING || source.bytes > INT32_MAX) {
+  if (result.bytes < 5 * 4 || id.bytes < 48 || source.bytes < honeybee::PADDING || source.bytes > INT32_MAX) {
     return fail(env, "createScanner: a buffer is too small or too large");
   }
   auto *bound = new Bound;

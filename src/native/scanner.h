@@ -26,6 +26,8 @@ constexpr uint32_t PADDING = 64;
 // then stay in the L2 cache.
 constexpr uint32_t SLICE = 32 * 1024;
 constexpr uint32_t DEPTH_LIMIT = 1024;
+// Where the next number of an event stands behind the node's id, and its most digits.
+constexpr uint32_t SEQ_AT = 24, SEQ_DIGITS = 16;
 
 // Why scan() returned; kept in step with native/scanner.ts.
 enum Stop : int32_t { DONE = 0, SLOW = 1, FULL = 2 };
@@ -43,7 +45,7 @@ inline uint64_t word(const char (&text)[9]) { return load8(reinterpret_cast<cons
 
 const uint64_t VERSION = word("version\""), MESSAGE = word("message\""), POT_EVENT = word("PotEvent"), NODE_ID = word("node_id\""),
                POT_TYPE = word("pot_type"), EVENT_TYPE = word("event_ty"), TIMESTAMP = word("timestam"), POT_ID = word("pot_id\"\0"),
-               DATA = word("data\"\0\0\0"), SEVEN = word("\xff\xff\xff\xff\xff\xff\xff\0"),
+               DATA = word("data\"\0\0\0"), SEQ = word("seq\"\0\0\0\0"), FOUR = word("\xff\xff\xff\xff\0\0\0\0"), SEVEN = word("\xff\xff\xff\xff\xff\xff\xff\0"),
                FIVE = word("\xff\xff\xff\xff\xff\0\0\0");
 
 struct CharacterClass {
@@ -83,6 +85,8 @@ class Scanner {
     uint8_t *const target_start = target_at_;
     target_left_ = target_space;
     events_ = 0;
+    seq_length_ = node_id_[SEQ_AT] <= SEQ_DIGITS ? node_id_[SEQ_AT] : 0;
+    memcpy(seq_, node_id_ + SEQ_AT + 1, SEQ_DIGITS);
     if (!resume) {
       const auto *last = static_cast<const uint8_t *>(memrchr_(source_ + start, '\n', end - start));
       limit_ = last ? uint32_t(last - source_) + 1 : start;
@@ -123,6 +127,7 @@ class Scanner {
       }
       target_left_ -= frame_bytes;
       events_++;
+      if (seq_length_) next_seq();
       if (frame_start != run_end_) flush(frame_start);
       run_end_ = frame_end;
       if (frame_end == newline) {
@@ -399,6 +404,10 @@ class Scanner {
         if (*start != '{') return nullptr;
         k = value(k, line_end, 3);
         if (!k) return nullptr;
+      } else if (seq_length_ && (head & FOUR) == SEQ) {
+        bit = 64;
+        if (!is_next_seq(start)) return nullptr;
+        k++;
       } else {
         bit = 0;
         if (escaped(key)) return nullptr;
@@ -414,7 +423,7 @@ class Scanner {
       if (c != ',' || *k >= line_end) return nullptr;
       k++;
     }
-    return seen == 63 ? k + 1 : nullptr;
+    return seen == (seq_length_ ? 127u : 63u) ? k + 1 : nullptr;
   }
 
   // Is it the key of a field that the protocol knows, but not in a documented event? See protocol/fields.ts.
@@ -431,6 +440,24 @@ class Scanner {
   bool is_node_id(const uint8_t *p) const {
     const uint32_t length = node_id_[0];
     return length > 0 && memcmp(p, node_id_ + 1, length) == 0 && class_.ends_scalar[p[length]];
+  }
+
+  // The same for the number of the event. One that would be higher than a double counts goes the slow way.
+  bool is_next_seq(const uint8_t *p) const {
+    return memcmp(p, seq_, seq_length_) == 0 && class_.ends_scalar[p[seq_length_]] &&
+           (seq_length_ < SEQ_DIGITS || memcmp(seq_, "9007199254740991", SEQ_DIGITS) <= 0);
+  }
+
+  // Counts up the digits of the next number.
+  void next_seq() {
+    uint32_t i = seq_length_;
+    while (i > 0 && seq_[i - 1] == '9') seq_[--i] = '0';
+    if (i > 0) {
+      seq_[i - 1]++;
+    } else if (seq_length_ < SEQ_DIGITS) {
+      memmove(seq_ + 1, seq_, seq_length_++);
+      seq_[0] = '1';
+    }
   }
 
   static unsigned two(const uint8_t *p) {
@@ -496,6 +523,8 @@ class Scanner {
   uint8_t *target_at_ = nullptr;
   uint32_t target_left_ = 0, run_start_ = 0, run_end_ = 0, events_ = 0;
   uint8_t date_[10] = {};
+  uint8_t seq_[SEQ_DIGITS] = {};
+  uint32_t seq_length_ = 0;
   uint8_t in_object_[DEPTH_LIMIT + 1] = {};
   CharacterClass class_;
 };

@@ -14,6 +14,8 @@ import { LIMITS } from '../limits.js';
 import { type Addon, loadAddon, type Mode, type NativeScannerHandle } from './addon.js';
 import { TwinScanner } from './twin-scanner.js';
 
+const SEQ_AT = 24;
+
 /** Why a scan ended: all complete lines done; a line for the slow way; the next event does not fit the target. */
 export const STOP = { done: 0, slow: 1, full: 2 } as const;
 
@@ -28,6 +30,8 @@ export interface Scanner {
   slowEnd: number;
   /** Sets whose events are good ones: the digits of the registered id. */
   setNodeId(digits: Uint8Array): void;
+  /** Only events whose `seq` is this one, and the following ones each one more, are good ones then; 0: theirs is not looked at. */
+  setSeq(seq: number): void;
   /** Scans the complete lines in source[start, end). `resume`: the bytes are those of the last call, and start is
    *  where it stopped. */
   scan(start: number, end: number, targetOffset: number, targetSpace: number, resume: boolean): number;
@@ -54,8 +58,8 @@ class NativeScanner implements Scanner {
   readonly #addon: Addon;
   readonly #handle: NativeScannerHandle;
   readonly #result = new Int32Array(5);
-  /** Length, digits; the addon reads it at every scan. */
-  readonly #nodeId = new Uint8Array(32);
+  /** Length, digits, and from SEQ_AT on the same of the next `seq`; the addon reads it at every scan. */
+  readonly #nodeId = new Uint8Array(48);
 
   constructor(addon: Addon, { source, target }: ScannerBuffers, maxFrameBytes: number) {
     this.#addon = addon;
@@ -72,6 +76,12 @@ class NativeScanner implements Scanner {
   setNodeId(digits: Uint8Array): void {
     this.#nodeId[0] = digits.length;
     for (let i = 0; i < digits.length; i++) this.#nodeId[i + 1] = digits[i]!;
+  }
+
+  setSeq(seq: number): void {
+    const digits = seq === 0 ? '' : String(seq);
+    this.#nodeId[SEQ_AT] = digits.length;
+    for (let i = 0; i < digits.length; i++) this.#nodeId[SEQ_AT + 1 + i] = digits.charCodeAt(i);
   }
 
   scan(start: number, end: number, targetOffset: number, targetSpace: number, resume: boolean): number {

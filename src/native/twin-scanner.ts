@@ -3,6 +3,7 @@
  * It judges each line with the reference reader, so it accepts exactly what that accepts as a documented event.
  */
 import { isUtf8 } from 'node:buffer';
+import { eventSeq } from '../protocol/event-seq.js';
 import { FIELD, VALUE } from '../protocol/fields.js';
 import { FrameReader, KIND } from '../protocol/frame-reader.js';
 import { EventShape } from './event-shape.js';
@@ -22,6 +23,8 @@ export class TwinScanner implements Scanner {
   readonly #reader = new FrameReader();
   readonly #shape = new EventShape();
   #nodeId: Uint8Array = new Uint8Array(0);
+  /** Of the next event; 0: numbers are not looked at. */
+  #seq = 0;
   /** The whole region is UTF-8, so its lines need no check of their own. */
   #utf8 = false;
   #limit = 0;
@@ -40,6 +43,11 @@ export class TwinScanner implements Scanner {
     this.#nodeId = digits;
     // A shape holds the id of the node it was learnt from.
     this.#shape.forget();
+  }
+
+  setSeq(seq: number): void {
+    if ((seq === 0) !== (this.#seq === 0)) this.#shape.forget();
+    this.#seq = seq;
   }
 
   scan(start: number, end: number, targetOffset: number, targetSpace: number, resume: boolean): number {
@@ -86,6 +94,7 @@ export class TwinScanner implements Scanner {
         runStart = runEnd = newline + 1;
       }
       this.events++;
+      if (this.#seq > 0) this.#seq++;
       at = newline + 1;
     }
     target = this.#copy(runStart, runEnd, target);
@@ -102,7 +111,7 @@ export class TwinScanner implements Scanner {
   #isEvent(start: number, end: number): boolean {
     const reader = this.#reader;
     if (end - start > this.#maxFrameBytes) return false;
-    if (this.#utf8 && this.#shape.matches(this.#source, start, end)) {
+    if (this.#utf8 && this.#shape.matches(this.#source, start, end, this.#seq)) {
       this.#frameStart = start;
       this.#frameEnd = end;
       return true;
@@ -114,9 +123,10 @@ export class TwinScanner implements Scanner {
     const id = this.#nodeId;
     if (reader.end(FIELD.node_id) - idStart !== id.length) return false;
     for (let i = 0; i < id.length; i++) if (this.#source[idStart + i] !== id[i]) return false;
+    if (this.#seq > 0 && eventSeq(reader) !== this.#seq) return false;
     this.#frameStart = frameStart;
     this.#frameEnd = frameEnd;
-    this.#shape.learn(reader);
+    this.#shape.learn(reader, this.#seq > 0);
     return true;
   }
 }

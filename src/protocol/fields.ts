@@ -30,9 +30,15 @@ export const FIELD = {
   metadata: 18,
   type: 19,
   description: 20,
+  seq: 21,
+  features: 22,
 } as const;
 
-export const FIELD_COUNT = 21;
+export const FIELD_COUNT = 23;
+
+/** From this one on fields are known only where the node and Core agreed on them. Elsewhere they are nobody's, so there
+ *  they may stand twice. */
+export const FIRST_AGREED_FIELD = FIELD.seq;
 
 export type Field = (typeof FIELD)[keyof typeof FIELD];
 
@@ -95,6 +101,8 @@ const BODY_NAMES = byLength({
   metadata: FIELD.metadata,
   type: FIELD.type,
   description: FIELD.description,
+  seq: FIELD.seq,
+  features: FIELD.features,
 });
 
 function find(table: Name[][], bytes: Uint8Array, start: number, end: number): number {

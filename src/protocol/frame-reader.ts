@@ -32,6 +32,7 @@ import {
 import {
   FIELD,
   FIELD_COUNT,
+  FIRST_AGREED_FIELD,
   type Field,
   fieldName,
   MESSAGE,
@@ -97,6 +98,8 @@ export class FrameReader {
   #deepest = 0;
   #messageKeys = 0;
   #repeated: Field = FIELD.none;
+  /** A bit for each of the agreed fields that stands twice. */
+  #repeatedAgreed = 0;
   #errorAt = 0;
 
   /**
@@ -112,6 +115,7 @@ export class FrameReader {
     this.#deepest = 0;
     this.#messageKeys = 0;
     this.#repeated = FIELD.none;
+    this.#repeatedAgreed = 0;
     this.frameStart = skipSpace(bytes, start, end);
     this.frameEnd = end;
     if (!utf8 && !isUtf8(bytes.subarray(start, end))) return this.refuse('MESSAGE_PARSE_FAILED', 'not UTF-8');
@@ -141,6 +145,11 @@ export class FrameReader {
 
   end(field: Field): number {
     return this.#ends[field]!;
+  }
+
+  /** Does it stand twice? Of fields that only count where they were agreed on; for all others the frame is refused. */
+  isRepeated(field: Field): boolean {
+    return (this.#repeatedAgreed & (1 << (field - FIRST_AGREED_FIELD))) !== 0;
   }
 
   /** The JSON text of a field. */
@@ -370,7 +379,10 @@ export class FrameReader {
       return FIELD.body;
     }
     if (scope === SCOPE.body) this.bodyKeys++;
-    if (number !== FIELD.none && this.#types[number] !== VALUE.absent) this.#repeated = number as Field;
+    if (number !== FIELD.none && this.#types[number] !== VALUE.absent) {
+      if (number >= FIRST_AGREED_FIELD) this.#repeatedAgreed |= 1 << (number - FIRST_AGREED_FIELD);
+      else this.#repeated = number as Field;
+    }
     return number;
   }
 }

@@ -1,7 +1,10 @@
 /**
  * NodeRegistration: the first frame of a session.
  *
- *   {"node_id":u64,"node_name":string of 1 to 255,"address":string,"port":u16,"node_type":"Full"|"Agent","totp_code":string?}
+ *   {"node_id":u64,"node_name":string of 1 to 255,"address":string,"port":u16,"node_type":"Full"|"Agent","totp_code":string?,
+ *    "features":[string]?}
+ *
+ * `features`: what the node can do beyond Protocol v2; names that Core does not know are passed over.
  */
 import { LIMITS } from '../limits.js';
 import { FIELD, VALUE } from './fields.js';
@@ -22,6 +25,9 @@ export interface NodeRegistration {
   readonly nodeType: NodeType;
 }
 
+/** The node numbers its events, and wants to be told up to which they are on the disk. */
+export const EVENT_ACK = 'event_ack';
+
 export function checkNodeRegistration(frame: FrameReader): Kind {
   if (!frame.needObject(FIELD.body) || !frame.needNodeId() || !frame.needString(FIELD.node_name))
     return KIND.refused;
@@ -41,7 +47,22 @@ export function checkNodeRegistration(frame: FrameReader): Kind {
   const code = frame.type(FIELD.totp_code);
   if (code !== VALUE.absent && code !== VALUE.null && code !== VALUE.string)
     return frame.refuseField(FIELD.totp_code, 'is not a string');
+  if (frame.isRepeated(FIELD.features)) return frame.refuseField(FIELD.features, 'stands twice');
+  if (featuresOf(frame) === undefined) return frame.refuseField(FIELD.features, 'is not an array of strings');
   return KIND.nodeRegistration;
+}
+
+/** Of a frame that was found to be a registration: does it ask for this feature? */
+export function asksFor(frame: FrameReader, feature: string): boolean {
+  return featuresOf(frame)?.includes(feature) === true;
+}
+
+function featuresOf(frame: FrameReader): readonly string[] | undefined {
+  const type = frame.type(FIELD.features);
+  if (type === VALUE.absent) return [];
+  if (type !== VALUE.array) return undefined;
+  const features = JSON.parse(frame.raw(FIELD.features)) as readonly unknown[];
+  return features.every((feature) => typeof feature === 'string') ? features : undefined;
 }
 
 /** The code of a frame that was found to be a registration; null where it has none. */

@@ -3,7 +3,7 @@
  * Node ids go out as the digits that came in.
  */
 import type { ErrorCode } from '../errors.js';
-import type { NodeRegistration } from './node-registration.js';
+import { EVENT_ACK, type NodeRegistration } from './node-registration.js';
 
 function frame(name: string, body: string): string {
   return `{"version":2,"message":{"${name}":${body}}}\n`;
@@ -11,17 +11,28 @@ function frame(name: string, body: string): string {
 
 /**
  * Answer to a registration. `nodeId` is undefined where the registration could not be read that far; `totpKey` is the
- * secret of a name that was enrolled by it.
+ * secret of a name that was enrolled by it; `lastSeq` the number of the node's last event that is on the disk, where
+ * they agreed on `event_ack`.
  */
 export function registrationAck(
   nodeId: string | undefined,
   accepted: boolean,
   message: string,
   totpKey?: string,
+  lastSeq?: number,
 ): string {
   const id = nodeId === undefined ? '' : `"node_id":${nodeId},`;
   const key = totpKey === undefined ? '' : `,"totp_key":"${totpKey}"`;
-  return frame('RegistrationAck', `{${id}"accepted":${accepted},"message":${JSON.stringify(message)}${key}}`);
+  const agreed = lastSeq === undefined ? '' : `,"features":["${EVENT_ACK}"],"last_seq":${lastSeq}`;
+  return frame(
+    'RegistrationAck',
+    `{${id}"accepted":${accepted},"message":${JSON.stringify(message)}${key}${agreed}}`,
+  );
+}
+
+/** The node's events up to this number are on the disk. */
+export function eventAck(nodeId: string, seq: number): string {
+  return frame('EventAck', `{"node_id":${nodeId},"seq":${seq}}`);
 }
 
 /** Answer to a frame that cannot be processed. `heldBack`: how many answers were not sent since the last one. */
@@ -30,13 +41,22 @@ export function errorReply(code: ErrorCode, message: string, heldBack: number): 
   return frame('Error', `{"code":"${code}","message":${JSON.stringify(text)}}`);
 }
 
-/** Notice: a node is there. */
-export function nodeRegistered(node: NodeRegistration, remote: string, atMs: number): string {
+/**
+ * Notice: a node is there. `serial` is the number of its record, which stays when its id changes; `numbered` says that
+ * its events carry `seq`.
+ */
+export function nodeRegistered(
+  node: NodeRegistration,
+  serial: number,
+  numbered: boolean,
+  remote: string,
+  atMs: number,
+): string {
   const { nodeId, nodeName, address, port, nodeType } = node;
   return frame(
     'NodeRegistered',
     `{"node_id":${nodeId},"node_name":${JSON.stringify(nodeName)},"address":${JSON.stringify(address)},"port":${port},` +
-      `"node_type":"${nodeType}","remote":${JSON.stringify(remote)},"timestamp":"${new Date(atMs).toISOString()}"}`,
+      `"node_type":"${nodeType}",${numbered ? `"features":["${EVENT_ACK}"],` : ''}"remote":${JSON.stringify(remote)},"timestamp":"${new Date(atMs).toISOString()}","node_serial":${serial}}`,
   );
 }
 
@@ -44,6 +64,7 @@ export function nodeRegistered(node: NodeRegistration, remote: string, atMs: num
 export function nodeDisconnected(
   nodeId: string,
   nodeName: string,
+  serial: number,
   status: 'Stopped' | 'Unknown',
   reason: string,
   atMs: number,
@@ -51,6 +72,6 @@ export function nodeDisconnected(
   return frame(
     'NodeDisconnected',
     `{"node_id":${nodeId},"node_name":${JSON.stringify(nodeName)},"status":"${status}","reason":${JSON.stringify(reason)},` +
-      `"timestamp":"${new Date(atMs).toISOString()}"}`,
+      `"timestamp":"${new Date(atMs).toISOString()}","node_serial":${serial}}`,
   );
 }

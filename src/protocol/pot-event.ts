@@ -55,7 +55,7 @@ export function withPotType(frame: FrameReader, potType: string): string {
 }
 
 /** The documented envelope of a compiled event. Values keep their JSON text. No newline. */
-export function documentCompiled(frame: FrameReader, potType: string): string {
+export function documentCompiled(frame: FrameReader, potType: string, seq: number): string {
   const type =
     frame.type(FIELD.pot_type) === VALUE.absent ? JSON.stringify(potType) : frame.raw(FIELD.pot_type);
   return envelope({
@@ -65,6 +65,7 @@ export function documentCompiled(frame: FrameReader, potType: string): string {
     eventType: frame.raw(FIELD.event),
     timestamp: JSON.stringify(unixSecondsToIso(frame.raw(FIELD.timestamp))),
     data: compiledData(frame),
+    seq,
   });
 }
 
@@ -84,7 +85,7 @@ function compiledData(frame: FrameReader): string {
   return name === undefined ? raw : `{"${name}":${text},${raw.slice(1)}`;
 }
 
-/** A documented PotEvent from JSON texts of its values. */
+/** A documented PotEvent from JSON texts of its values; `seq` is its number, or 0. */
 export function envelope(parts: {
   nodeId: string;
   potId: string;
@@ -92,7 +93,9 @@ export function envelope(parts: {
   eventType: string;
   timestamp: string;
   data: string;
+  seq: number;
 }): string {
-  const { nodeId, potId, potType, eventType, timestamp, data } = parts;
-  return `{"version":2,"message":{"PotEvent":{"node_id":${nodeId},"pot_id":${potId},"pot_type":${potType},"event_type":${eventType},"timestamp":${timestamp},"data":${data}}}}`;
+  const { nodeId, potId, potType, eventType, timestamp, data, seq } = parts;
+  const number = seq > 0 ? `"seq":${seq},` : '';
+  return `{"version":2,"message":{"PotEvent":{"node_id":${nodeId},${number}"pot_id":${potId},"pot_type":${potType},"event_type":${eventType},"timestamp":${timestamp},"data":${data}}}}`;
 }

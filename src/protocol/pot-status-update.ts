@@ -30,7 +30,7 @@ export function checkPotStatusUpdate(frame: FrameReader): Kind {
 }
 
 /** The documented PotEvent for an event that came as a status update without status. No newline. */
-export function documentLegacy(frame: FrameReader, receivedMs: number): string {
+export function documentLegacy(frame: FrameReader, receivedMs: number, seq: number): string {
   return envelope({
     nodeId: frame.raw(FIELD.node_id),
     potId: frame.raw(FIELD.pot_id),
@@ -38,5 +38,6 @@ export function documentLegacy(frame: FrameReader, receivedMs: number): string {
     eventType: '"legacy"',
     timestamp: JSON.stringify(new Date(receivedMs).toISOString()),
     data: `{"message":${frame.type(FIELD.text) === VALUE.string ? frame.raw(FIELD.text) : 'null'}}`,
+    seq,
   });
 }

@@ -4,7 +4,7 @@
  * Owned by main.
  */
 import type { Link } from './order.js';
-import type { NodeRecord, NodeTotals, PotRecord } from './record.js';
+import type { NodeRecord, PotRecord } from './record.js';
 import type { RegistrationRequest } from './registration.js';
 
 export interface Entry extends Mutable<NodeRecord> {
@@ -22,7 +22,6 @@ export type RestoredNode = Omit<NodeRecord, 'session' | 'shard' | 'changed'>;
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 export const NO_POTS: ReadonlyMap<string, PotRecord> = new Map();
-const NO_TOTALS: NodeTotals = { frames: 0, records: 0, events: 0, refused: 0, bytesIn: 0 };
 
 /** A record that no index knows yet; its connection is filled in when it connects. */
 export function createEntry(serial: number, request: RegistrationRequest): Entry {
@@ -42,7 +41,6 @@ export function createEntry(serial: number, request: RegistrationRequest): Entry
     lastSeenMs: request.nowMs,
     registrations: 0,
     dialect: 0,
-    totals: NO_TOTALS,
     pots: NO_POTS,
     potsOverflow: 0,
     changed: 0,

@@ -3,7 +3,7 @@
  * a pot writes that pot alone. Keys begin with the record's serial number, which stays when the node's id changes.
  *
  *   n/<serial>            {"v":1,"id":"<u64>","name","type","status","address","port","remote","first":ms,"since":ms,
- *                          "last":ms,"registrations":n,"dialect":bits,"overflow":n,"totals":[frames,records,events,refused,bytesIn]}
+ *                          "last":ms,"registrations":n,"dialect":bits,"overflow":n}
  *   p/<serial>/<pot id>   {"v":1,"id","type","status","message":string|null,"updated":ms}
  *
  * Owned by main. Pure; a text that is none of ours is answered with undefined.
@@ -12,7 +12,7 @@ import { parseNodeId } from '../protocol/node-id.js';
 import { NODE_TYPES } from '../protocol/node-registration.js';
 import { POT_STATUSES } from '../protocol/pot-status-update.js';
 import type { RestoredNode } from './entry.js';
-import type { NodeRecord, NodeTotals, PotRecord } from './record.js';
+import type { NodeRecord, PotRecord } from './record.js';
 
 export type KeptNode = Omit<RestoredNode, 'pots'>;
 
@@ -31,8 +31,8 @@ export function readKey(key: string): { readonly serial: number; readonly isPot:
   return { serial: Number(found[1] ?? found[2]), isPot: found[1] === undefined };
 }
 
-/** `totals` and `lastSeenMs` with what the present session has counted. */
-export function encodeNode(record: NodeRecord, totals: NodeTotals, lastSeenMs: number): string {
+/** `lastSeenMs`: with what the present session knows. */
+export function encodeNode(record: NodeRecord, lastSeenMs: number): string {
   return JSON.stringify({
     v: 1,
     id: record.id.toString(),
@@ -49,7 +49,6 @@ export function encodeNode(record: NodeRecord, totals: NodeTotals, lastSeenMs: n
     registrations: record.registrations,
     dialect: record.dialect,
     overflow: record.potsOverflow,
-    totals: [totals.frames, totals.records, totals.events, totals.refused, totals.bytesIn],
   });
 }
 
@@ -64,8 +63,7 @@ export function decodeNode(serial: number, text: string): KeptNode | undefined {
   const { id, name, type, status, address, port, remote } = found;
   const nodeId = typeof id === 'string' ? parseNodeId(id) : undefined;
   const nodeType = NODE_TYPES.find((one) => one === type);
-  const totals = decodeTotals(found.totals);
-  if (nodeId === undefined || nodeType === undefined || totals === undefined) return undefined;
+  if (nodeId === undefined || nodeType === undefined) return undefined;
   if (typeof name !== 'string' || typeof address !== 'string' || typeof remote !== 'string') return undefined;
   const { first, since, last, registrations, dialect, overflow } = found;
   if (!isCount(port) || !isCount(first) || !isCount(since) || !isCount(last)) return undefined;
@@ -84,7 +82,6 @@ export function decodeNode(serial: number, text: string): KeptNode | undefined {
     lastSeenMs: last,
     registrations,
     dialect,
-    totals,
     potsOverflow: overflow,
   };
 }
@@ -97,12 +94,6 @@ export function decodePot(text: string): PotRecord | undefined {
   if (typeof id !== 'string' || typeof type !== 'string' || status === undefined) return undefined;
   if (!(message === null || typeof message === 'string') || !isCount(updated)) return undefined;
   return { potId: id, potType: type, status, message, updatedMs: updated };
-}
-
-function decodeTotals(value: unknown): NodeTotals | undefined {
-  if (!Array.isArray(value) || value.length !== 5 || !value.every(isCount)) return undefined;
-  const [frames, records, events, refused, bytesIn] = value as [number, number, number, number, number];
-  return { frames, records, events, refused, bytesIn };
 }
 
 function parse(text: string): Record<string, unknown> | undefined {

@@ -7,15 +7,6 @@ import type { NodeType } from '../protocol/node-registration.js';
 import type { NodeStatus } from '../protocol/node-status-update.js';
 import type { PotStatus } from '../protocol/pot-status-update.js';
 
-/** What was counted over the sessions of a node, in the unit of each name. */
-export interface NodeTotals {
-  readonly frames: number;
-  readonly records: number;
-  readonly events: number;
-  readonly refused: number;
-  readonly bytesIn: number;
-}
-
 export interface PotRecord {
   readonly potId: string;
   readonly potType: string;
@@ -50,8 +41,6 @@ export interface NodeRecord {
   readonly registrations: number;
   /** How the last session that has ended spoke (bits of protocol/dialect.ts); the present one's is in the session table. */
   readonly dialect: number;
-  /** Sums of the sessions that have ended; the present one is still in the session table. */
-  readonly totals: NodeTotals;
   readonly pots: ReadonlyMap<string, PotRecord>;
   /** Updates of pots that could not be remembered because a bound was reached. */
   readonly potsOverflow: number;

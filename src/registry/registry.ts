@@ -26,7 +26,7 @@ import { assertRegistryInvariants } from './invariants.js';
 import { NO_JOURNAL, type RegistryJournal } from './journal.js';
 import { REGISTRY_LIMITS, type RegistryLimits } from './limits.js';
 import { LinkedOrder } from './order.js';
-import type { NodeRecord, NodeTotals } from './record.js';
+import type { NodeRecord } from './record.js';
 import {
   ALREADY_REGISTERED,
   NOT_THIS_CONNECTION,
@@ -44,8 +44,6 @@ export interface SessionEnd {
   readonly lastSeenMs?: number;
   /** How it spoke: bits of protocol/dialect.ts. */
   readonly dialect?: number;
-  /** What this session counted. */
-  readonly totals: NodeTotals;
 }
 
 export interface PotUpdate {
@@ -142,13 +140,6 @@ export class NodeRegistry {
     // Not before its start: the row of a session that never got a frame counted still says 0.
     entry.lastSeenMs = Math.max(entry.lastSeenMs, end.lastSeenMs ?? end.nowMs);
     entry.dialect = end.dialect ?? entry.dialect;
-    entry.totals = {
-      frames: entry.totals.frames + end.totals.frames,
-      records: entry.totals.records + end.totals.records,
-      events: entry.totals.events + end.totals.events,
-      refused: entry.totals.refused + end.totals.refused,
-      bytesIn: entry.totals.bytesIn + end.totals.bytesIn,
-    };
     this.#setStatus(entry, end.status);
     this.#enterDisconnected(entry);
     this.#journal.changed(entry);

@@ -3,7 +3,7 @@
  *
  *   registration      written at once, by `commit`; the node gets its ack when that is durable
  *   pots, goodbyes    within LIMITS.registrySaveIntervalMs, however often they change until then
- *   totals, last seen of connected nodes: each once in LIMITS.registryTotalsIntervalMs
+ *   last seen of connected nodes: each once in LIMITS.registrySeenIntervalMs
  *
  * Owned by main. No turn of the event loop writes more than LIMITS.registrySaveSlice values, but for a node that is
  * forgotten with its pots. A store that takes no more is asked again later; nothing is lost by that but time.
@@ -12,11 +12,11 @@ import { LIMITS } from '../limits.js';
 import { StateBacklogFull, type StateChange, type StateStore } from '../state/store.js';
 import type { RegistryJournal } from './journal.js';
 import { encodeNode, encodePot, nodeKey, potKey } from './kept-node.js';
-import type { NodeRecord, NodeTotals } from './record.js';
-import { sessionCell, sessionTotals } from './session-totals.js';
+import type { NodeRecord } from './record.js';
+import { sessionCell } from './session-cell.js';
 
-const TOTALS_TICK_MS = 1000;
-const TOTALS_TICKS = LIMITS.registryTotalsIntervalMs / TOTALS_TICK_MS;
+const SEEN_TICK_MS = 1000;
+const SEEN_TICKS = LIMITS.registrySeenIntervalMs / SEEN_TICK_MS;
 
 interface Connected {
   readonly size: number;
@@ -30,7 +30,7 @@ export class RegistrySaver implements RegistryJournal {
   readonly #pots = new Map<NodeRecord, Set<string>>();
   readonly #forgotten: StateChange[] = [];
   readonly #saveTimer: NodeJS.Timeout;
-  #totalsTimer: NodeJS.Timeout | undefined;
+  #seenTimer: NodeJS.Timeout | undefined;
   #saving: Promise<void> | undefined;
   #nodes: Connected | undefined;
   #round: IterableIterator<NodeRecord> | undefined;
@@ -42,11 +42,11 @@ export class RegistrySaver implements RegistryJournal {
     this.#saveTimer.unref();
   }
 
-  /** Writes the totals of these nodes from now on, all of them once in a minute. */
+  /** Writes when these nodes were last seen from now on, all of them once in a minute. */
   watch(nodes: Connected): void {
     this.#nodes = nodes;
-    this.#totalsTimer = setInterval(() => void this.#saveTotals(), TOTALS_TICK_MS);
-    this.#totalsTimer.unref();
+    this.#seenTimer = setInterval(() => void this.#saveSeen(), SEEN_TICK_MS);
+    this.#seenTimer.unref();
   }
 
   // ---- what the registry says ---------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ export class RegistrySaver implements RegistryJournal {
   /** Writes everything that has changed; nothing is written behind it. */
   async close(): Promise<void> {
     clearInterval(this.#saveTimer);
-    clearInterval(this.#totalsTimer);
+    clearInterval(this.#seenTimer);
     await this.#saving;
     await this.#saveAll();
   }
@@ -150,9 +150,9 @@ export class RegistrySaver implements RegistryJournal {
   }
 
   /** The share of one tick, slice by slice. A round over all nodes ends after a minute and begins anew. */
-  async #saveTotals(): Promise<void> {
+  async #saveSeen(): Promise<void> {
     const nodes = this.#nodes!;
-    let left = Math.ceil(nodes.size / TOTALS_TICKS);
+    let left = Math.ceil(nodes.size / SEEN_TICKS);
     while (left > 0) {
       const changes: StateChange[] = [];
       for (; left > 0 && changes.length < LIMITS.registrySaveSlice; left--) {
@@ -182,23 +182,11 @@ export class RegistrySaver implements RegistryJournal {
 
   #nodeChange(record: NodeRecord): StateChange {
     const { session } = record;
-    let { totals, lastSeenMs } = record;
-    if (session !== null) {
-      totals = plus(totals, sessionTotals(this.#sessionTable, session));
+    let { lastSeenMs } = record;
+    if (session !== null)
       lastSeenMs = Math.max(lastSeenMs, sessionCell(this.#sessionTable, session, 'last_seen_ms'));
-    }
-    return { section: 'node', key: nodeKey(record.serial), value: encodeNode(record, totals, lastSeenMs) };
+    return { section: 'node', key: nodeKey(record.serial), value: encodeNode(record, lastSeenMs) };
   }
-}
-
-function plus(past: NodeTotals, present: NodeTotals): NodeTotals {
-  return {
-    frames: past.frames + present.frames,
-    records: past.records + present.records,
-    events: past.events + present.events,
-    refused: past.refused + present.refused,
-    bytesIn: past.bytesIn + present.bytesIn,
-  };
 }
 
 function nextTurn(): Promise<void> {

@@ -1,12 +1,14 @@
 /**
- * The view of a running Core: joins the registry's records with the live counts of the session table.
+ * The view of a running Core: joins the registry's records with the session table and the ledger.
  *
- * Owned by main. Reads the shared table, never writes it.
+ * Owned by main. Reads the shared tables, never writes them.
  */
+
+import type { Ledger } from '../ledger/ledger.js';
 import { DIALECT, describeDialect } from '../protocol/dialect.js';
-import type { NodeRecord, NodeTotals } from '../registry/record.js';
+import type { NodeRecord } from '../registry/record.js';
 import type { NodeRegistry } from '../registry/registry.js';
-import { sessionCell, sessionTotals } from '../registry/session-totals.js';
+import { sessionCell } from '../registry/session-cell.js';
 import type { AdmissionCounts } from '../telemetry/admission-counts.js';
 import type { Metrics } from '../telemetry/metrics.js';
 import type { Stats } from '../telemetry/stats.js';
@@ -15,6 +17,7 @@ import type { About, CoreView, Health, NodeView } from './view.js';
 export interface CoreViewParts {
   readonly registry: NodeRegistry;
   readonly sessionTable: Float64Array;
+  readonly ledger: Ledger;
   readonly stats: Stats;
   readonly metrics: Metrics;
   newestDeadLetters(limit: number): Promise<readonly string[]>;
@@ -24,14 +27,14 @@ export interface CoreViewParts {
 }
 
 export function createCoreView(parts: CoreViewParts): CoreView {
-  const { registry, sessionTable, stats, metrics } = parts;
+  const { registry, sessionTable, ledger, stats, metrics } = parts;
   return {
     about: () => parts.about(),
     health: () => parts.health(),
     nodes: (after) => registry.list(after),
     node: (id) => registry.byId(id),
-    show: (record) => viewOf(record, sessionTable),
-    sessionTable,
+    show: (record) => viewOf(record, sessionTable, ledger),
+    live: { table: sessionTable, ledger },
     nodeCounts: () => registry.counts(),
     stats: () => stats.snapshot(),
     admission: () => parts.admission(),
@@ -44,7 +47,7 @@ export function createCoreView(parts: CoreViewParts): CoreView {
   };
 }
 
-function viewOf(record: NodeRecord, sessionTable: Float64Array): NodeView {
+function viewOf(record: NodeRecord, sessionTable: Float64Array, ledger: Ledger): NodeView {
   const { session } = record;
   const connected = session !== null;
   return {
@@ -65,18 +68,8 @@ function viewOf(record: NodeRecord, sessionTable: Float64Array): NodeView {
       : record.lastSeenMs,
     registrations: record.registrations,
     dialect: describeDialect(connected ? sessionCell(sessionTable, session, 'dialect') : record.dialect),
-    totals: connected ? plus(record.totals, sessionTotals(sessionTable, session)) : record.totals,
+    totals: ledger.totalsOf(record.serial),
     pots: record.pots,
     potsOverflow: record.potsOverflow,
-  };
-}
-
-function plus(past: NodeTotals, present: NodeTotals): NodeTotals {
-  return {
-    frames: past.frames + present.frames,
-    records: past.records + present.records,
-    events: past.events + present.events,
-    refused: past.refused + present.refused,
-    bytesIn: past.bytesIn + present.bytesIn,
   };
 }

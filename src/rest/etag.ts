@@ -2,13 +2,14 @@
  * ETags, and the 304 for whoever has the answer already.
  *
  * A tag is a digest of everything the answer is made of: id and number of the last change of each record shown, and
- * its row of the session table as it is now. It is taken before the answer is made. What is counted while a long answer is on
+ * its rows of the session table and of the ledger as they are now. It is taken before the answer is made. What is counted while a long answer is on
  * its way makes the answer newer than its tag, never older, and counters do not go back; so the next tag differs, and
  * a 304 never stands for an answer that would differ. Weak, because two answers of one tag need not be the same bytes
  * (spaces, order of fields). Owned by main.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { FINGERPRINT_NUMBERS, type Ledger } from '../ledger/ledger.js';
 import { SESSION_STRIDE } from '../memory/session-table.js';
 import type { NodeRecord } from '../registry/record.js';
 
@@ -37,7 +38,11 @@ export class Fingerprint {
     this.#filled += 1;
   }
 
-  /** Everything that is shown of a node but not in its record. */
+  addLedger(ledger: Ledger, serial: number): void {
+    if (this.#filled + FINGERPRINT_NUMBERS > CHUNK_NUMBERS) this.#flush();
+    this.#filled += ledger.fingerprint(serial, chunk, this.#filled);
+  }
+
   addSession(table: Float64Array, session: number): void {
     if (this.#filled + SESSION_STRIDE > CHUNK_NUMBERS) this.#flush();
     const row = session * SESSION_STRIDE;
@@ -56,10 +61,16 @@ export class Fingerprint {
   }
 }
 
-/** Of an answer with these nodes in it. `live`: it shows what their sessions count, too. */
+/** Everything that is shown of a node but not in its record. */
+export interface LiveCounts {
+  readonly table: Float64Array;
+  readonly ledger: Ledger;
+}
+
+/** Of an answer with these nodes in it. `live`: it shows what is counted of them, too. */
 export function tagOf(
   records: readonly NodeRecord[],
-  live: { readonly table: Float64Array } | null,
+  live: LiveCounts | null,
   more: readonly number[] = [],
 ): string {
   const fingerprint = new Fingerprint();
@@ -67,7 +78,9 @@ export function tagOf(
   for (const record of records) {
     fingerprint.addId(record.id);
     fingerprint.add(record.changed);
-    if (live !== null && record.session !== null) fingerprint.addSession(live.table, record.session);
+    if (live === null) continue;
+    fingerprint.addLedger(live.ledger, record.serial);
+    if (record.session !== null) fingerprint.addSession(live.table, record.session);
   }
   return fingerprint.tag();
 }

@@ -5,13 +5,15 @@
  * Owned by main. Nothing here may wait for another thread.
  */
 import type { Actor } from '../access/principal.js';
+import type { NodeTotals } from '../ledger/view.js';
 import type { Dialect } from '../protocol/dialect.js';
 import type { NodeType } from '../protocol/node-registration.js';
 import type { NodeStatus } from '../protocol/node-status-update.js';
-import type { NodeRecord, NodeTotals, PotRecord } from '../registry/record.js';
+import type { NodeRecord, PotRecord } from '../registry/record.js';
 import type { NodeCounts } from '../registry/registry.js';
 import type { AdmissionCounts } from '../telemetry/admission-counts.js';
 import type { StatsSnapshot } from '../telemetry/stats.js';
+import type { LiveCounts } from './etag.js';
 
 export interface About {
   readonly version: string;
@@ -25,7 +27,7 @@ export type Health =
   | { readonly status: 'ok' }
   | { readonly status: 'starting' | 'stopping' | 'degraded'; readonly reason: string };
 
-/** A node with what its present session has counted so far already added. */
+/** A node with what has been counted of it so far. */
 export interface NodeView {
   readonly id: bigint;
   readonly name: string;
@@ -63,7 +65,7 @@ export interface CoreView {
   /** A node with its live counts, as they are now. */
   show(record: NodeRecord): NodeView;
   /** The live counts themselves, for telling whether anything changed. */
-  readonly sessionTable: Float64Array;
+  readonly live: LiveCounts;
   nodeCounts(): NodeCounts;
   stats(): StatsSnapshot;
   admission(): AdmissionCounts;

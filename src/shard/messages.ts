@@ -34,6 +34,7 @@ export interface ShardStart {
 export interface Orphan {
   readonly nodeId: string;
   readonly nodeName: string;
+  readonly serial: number;
 }
 
 export type MainToShard =
@@ -56,6 +57,9 @@ export type MainToShard =
       readonly potTypes: readonly (readonly [string, string])[];
       /** The secret that the name has from now on; nobody but the node is told. */
       readonly totpKey?: string | undefined;
+      /** Of the node in the ledger, and its record in the registry. */
+      readonly row: number;
+      readonly serial: number;
     }
   | { readonly type: 'refuse'; readonly session: number; readonly code: ErrorCode; readonly message: string }
   /** For a registered node, or one whose acceptance is on its way. Answered by `command-sent`, or by `closed`. */

@@ -7,6 +7,7 @@
 import type { ErrorCode } from '../errors.js';
 import { LIMITS } from '../limits.js';
 import { SHARD } from '../memory/counters.js';
+import { NO_ROW } from '../memory/ledger-table.js';
 import { RingProducer, RUN } from '../memory/ring.js';
 import type { Addon } from '../native/addon.js';
 import type { ShardStart } from './messages.js';
@@ -64,29 +65,54 @@ export class ShardOutput {
     this.#counters[SHARD.ring_full_ms]! += waitedMs;
   }
 
-  /** Publishes what was written to the reserved place: whole lines. */
-  publishRun(lengthBytes: number, records: number): void {
-    this.ring.publish(RUN.records, lengthBytes, records, this.nowMs);
+  /** Publishes what was written to the reserved place: whole lines, of the node with this row of the ledger; `events` of
+   *  them are events, numbered up to `seq` (0: not). */
+  publishRun(lengthBytes: number, records: number, row: number, events: number, seq: number): void {
+    this.ring.publish(RUN.records, lengthBytes, records, this.nowMs, row, events, seq);
     this.#counters[SHARD.records]! += records;
   }
 
-  /** Passes on one record; `text` is one line with its newline. */
-  record(text: string): void {
-    const bytes = Buffer.from(text, 'utf8');
-    this.#write(bytes, 0, bytes.length);
-    this.publishRun(bytes.length, 1);
+  /** Passes on one record, a notice of Core's own; `text` is one line with its newline. */
+  notice(text: string): void {
+    this.publishRun(this.#writeText(text), 1, NO_ROW, 0, 0);
+  }
+
+  /** The notice that a node is there. */
+  registered(text: string, nodeLow: number, nodeHigh: number, row: number, numbered: boolean): void {
+    const length = this.#writeText(text);
+    this.ring.publishRegistered(length, nodeLow, nodeHigh, this.nowMs, row, numbered);
+    this.#counters[SHARD.records]!++;
+  }
+
+  /** Passes on one event; `text` is one line with its newline. */
+  event(text: string, row: number, seq: number): void {
+    this.publishRun(this.#writeText(text), 1, row, 1, seq);
   }
 
   /** Passes on the frame in bytes[start, end) as it is, on one line: newlines between its tokens are left out. */
-  frame(bytes: Uint8Array, start: number, end: number): void {
-    this.publishRun(this.#writeFrame(bytes, start, end), 1);
+  frame(bytes: Uint8Array, start: number, end: number, row: number, isEvent: boolean, seq: number): void {
+    this.publishRun(this.#writeFrame(bytes, start, end), 1, row, isEvent ? 1 : 0, seq);
   }
 
   /** The same for a frame that does not name its node, which is the one with this id. */
-  frameOf(nodeLow: number, nodeHigh: number, bytes: Uint8Array, start: number, end: number): void {
+  frameOf(
+    nodeLow: number,
+    nodeHigh: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    row: number,
+  ): void {
     const length = this.#writeFrame(bytes, start, end);
-    this.ring.publishNodeRecord(length, nodeLow, nodeHigh, this.nowMs);
+    this.ring.publishNodeRecord(length, nodeLow, nodeHigh, this.nowMs, row);
     this.#counters[SHARD.records]!++;
+  }
+
+  /** Its length. */
+  #writeText(text: string): number {
+    const bytes = Buffer.from(text, 'utf8');
+    this.#write(bytes, 0, bytes.length);
+    return bytes.length;
   }
 
   /** Its length with the newline. */
@@ -108,7 +134,8 @@ export class ShardOutput {
     return length;
   }
 
-  deadLetter(refused: RefusedFrame): void {
+  /** Keeps a refused frame; of a numbered event, whose number counts as taken now, `row` and `seq` are the node's. */
+  deadLetter(refused: RefusedFrame, row: number = NO_ROW, seq = 0): void {
     const kept = refused.bytes.subarray(0, LIMITS.deadLetterFrameBytes);
     const line = Buffer.from(
       `{"time":"${new Date(this.nowMs).toISOString()}","code":"${refused.code}","reason":${JSON.stringify(refused.reason)},` +
@@ -118,7 +145,7 @@ export class ShardOutput {
       'utf8',
     );
     this.#write(line, 0, line.length);
-    this.ring.publish(RUN.deadLetter, line.length, 1, this.nowMs);
+    this.ring.publish(RUN.deadLetter, line.length, 1, this.nowMs, row, 0, seq);
   }
 
   #write(bytes: Uint8Array, start: number, length: number): void {

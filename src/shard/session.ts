@@ -15,20 +15,35 @@ import { SHARD } from '../memory/counters.js';
 import { SESSION, SESSION_STRIDE } from '../memory/session-table.js';
 import { type Scanner, STOP } from '../native/scanner.js';
 import { DIALECT } from '../protocol/dialect.js';
+import { eventSeq } from '../protocol/event-seq.js';
 import { FIELD, MESSAGE, VALUE } from '../protocol/fields.js';
 import { type FrameReader, KIND, type Kind } from '../protocol/frame-reader.js';
 import { maskCodes } from '../protocol/mask.js';
 import { nodeCommand } from '../protocol/node-command.js';
-import { type NodeRegistration, readNodeRegistration, readTotpCode } from '../protocol/node-registration.js';
+import {
+  asksFor,
+  EVENT_ACK,
+  type NodeRegistration,
+  readNodeRegistration,
+  readTotpCode,
+} from '../protocol/node-registration.js';
 import type { NodeStatus } from '../protocol/node-status-update.js';
-import { errorReply, nodeDisconnected, nodeRegistered, registrationAck } from '../protocol/outbound.js';
+import {
+  errorReply,
+  eventAck,
+  nodeDisconnected,
+  nodeRegistered,
+  registrationAck,
+} from '../protocol/outbound.js';
 import { documentCompiled, withPotType } from '../protocol/pot-event.js';
 import { documentLegacy, type PotStatus } from '../protocol/pot-status-update.js';
 import { isForeign, objectEnds } from './bytes.js';
 import { ErrorRate } from './error-rate.js';
 import { ErrorReplies } from './error-replies.js';
+import type { EventAcks } from './event-acks.js';
 import { Framer, type FrameSink, type ShardBuffer } from './framer.js';
 import type { CloseReason, EndReason, MainToShard, ShardToMain } from './messages.js';
+import { NodeAccount } from './node-account.js';
 import type { ShardOutput } from './output.js';
 import type { Transport } from './transport.js';
 
@@ -40,6 +55,10 @@ export interface ShardContext {
   readonly output: ShardOutput;
   readonly counters: Float64Array;
   readonly table: Float64Array;
+  /** memory/ledger-table.ts */
+  readonly ledger: Float64Array;
+  /** Undefined: nothing is fsynced, so nothing is acknowledged. */
+  readonly acks: EventAcks | undefined;
   readonly maxFrameBytes: number;
   readonly errorReplies: boolean;
   /** Refused frames in a minute above which a registered connection is closed; 0: never. */
@@ -57,6 +76,7 @@ export interface ShardContext {
   ended(session: Session): void;
 }
 
+type Acceptance = Omit<Extract<MainToShard, { type: 'accept' }>, 'type' | 'session'>;
 type OutgoingCommand = Extract<MainToShard, { type: 'command' }>;
 
 type State = 'unregistered' | 'deciding' | 'registered' | 'closed';
@@ -77,6 +97,14 @@ export class Session implements FrameSink {
   /** While the node's status reads Unknown because it is silent: what it was. Any sign of life brings it back. */
   #statusBeforeSilence: NodeStatus | undefined;
   #registration: NodeRegistration | undefined;
+  #asksForAcks = false;
+  /** Its events carry numbers. */
+  #numbered = false;
+  /** What it was told last is on the disk, and that it is to be told again. */
+  #ackedSeq = 0;
+  #ackOwed = false;
+  readonly #account = new NodeAccount();
+  #serial = 0;
   /** While main decides: the registration's frame, of which a dead letter is made when it is refused. */
   #undecided: { readonly bytes: Uint8Array; readonly sizeBytes: number } | undefined;
   /** While main decides: what stood behind the registration on its line. */
@@ -140,7 +168,7 @@ export class Session implements FrameSink {
     this.stalledMs = output.stalledMs;
     counters[SHARD.bytes_in]! += length;
     table[this.#row + SESSION.last_seen_ms] = now;
-    table[this.#row + SESSION.bytes_in]! += length;
+    this.#account.bytes(length);
     if (this.#statusBeforeSilence !== undefined) this.#speaksAgain();
     this.#framer.receive(length);
     this.#noteFraming();
@@ -185,13 +213,17 @@ export class Session implements FrameSink {
 
   // ---- what main tells ----------------------------------------------------------------------------------------
 
-  accepted(message: string, potTypes: readonly (readonly [string, string])[], totpKey?: string): void {
+  accepted({ message, potTypes, totpKey, row, serial }: Acceptance): void {
     if (this.#state !== 'deciding') return;
     this.#undecided = undefined;
     const registration = this.#registration!;
-    const { output, counters } = this.#context;
+    const { output, counters, ledger, acks } = this.#context;
     output.nowMs = Date.now();
     this.#state = 'registered';
+    this.#account.settle(ledger, row);
+    this.#account.quiet();
+    this.#serial = serial;
+    this.#numbered = this.#asksForAcks && acks !== undefined;
     this.status = 'Connected';
     this.#digits = Buffer.from(registration.nodeId, 'latin1');
     const id = BigInt(registration.nodeId);
@@ -199,8 +231,13 @@ export class Session implements FrameSink {
     this.#idHigh = Number(BigInt.asIntN(32, id >> 32n));
     for (const [potId, potType] of potTypes) this.#potTypes.set(potId, potType);
     counters[SHARD.registrations]!++;
-    this.#write(registrationAck(registration.nodeId, true, message, totpKey));
-    output.record(nodeRegistered(registration, this.remote, output.nowMs));
+    if (this.#numbered) {
+      acks!.add(this);
+      this.#ackedSeq = this.#account.durableSeq;
+    }
+    this.#write(registrationAck(registration.nodeId, true, message, totpKey, this.#lastSeq));
+    const notice = nodeRegistered(registration, serial, this.#numbered, this.remote, output.nowMs);
+    output.registered(notice, this.#idLow, this.#idHigh, row, this.#numbered);
     this.#count(SESSION.announced, 1);
     const rest = this.#restOfLine;
     this.#restOfLine = undefined;
@@ -245,24 +282,26 @@ export class Session implements FrameSink {
   // ---- frames (called by the framer) --------------------------------------------------------------------------
 
   lines(start: number, end: number): number {
-    const { scanner, output, counters, table } = this.#context;
+    const { scanner, output, counters } = this.#context;
     const { ring } = output;
+    const account = this.#account;
     scanner.setNodeId(this.#digits);
     let at = start;
     let resume = false;
     let need = Math.min(LIMITS.headroomBytes, ring.data.length / 8);
     for (;;) {
       output.reserve(need);
+      const lastSeq = this.#numbered ? account.takenSeq : 0;
+      scanner.setSeq(this.#numbered ? lastSeq + 1 : 0);
       const stop = scanner.scan(at, end, ring.offset, ring.space, resume);
       const { events } = scanner;
       if (events > 0) {
         this.#speaks(DIALECT.documented);
-        output.publishRun(scanner.copiedBytes, events);
+        const seq = this.#numbered ? lastSeq + events : 0;
+        output.publishRun(scanner.copiedBytes, events, account.row, events, seq);
         counters[SHARD.events]! += events;
         counters[SHARD.frames]! += events;
-        table[this.#row + SESSION.frames]! += events;
-        table[this.#row + SESSION.records]! += events;
-        table[this.#row + SESSION.events]! += events;
+        account.run(events, seq);
       }
       at = scanner.position;
       if (stop === STOP.done) return at;
@@ -326,7 +365,9 @@ export class Session implements FrameSink {
       const { code, reason } = reader;
       if (registration && this.#state === 'unregistered')
         this.#write(registrationAck(undefined, false, `${code}: ${reason}`));
-      this.#refuse(code, reason, bytes, start, end);
+      const seq = this.#refusedSeq();
+      if (seq < 0) return;
+      this.#refuse(code, reason, bytes, start, end, seq);
       if (registration && this.#state === 'unregistered') this.close('registration refused');
       return;
     }
@@ -346,15 +387,16 @@ export class Session implements FrameSink {
     }
     switch (kind) {
       case KIND.potEvent:
-        return this.#potEvent();
       case KIND.compiledPotEvent:
-        this.#speaks(DIALECT.compiled);
-        counters[SHARD.events_compiled]!++;
-        return this.#event(`${documentCompiled(reader, this.#potType())}\n`);
-      case KIND.legacyPotEvent:
-        this.#speaks(DIALECT.legacy);
-        counters[SHARD.events_legacy]!++;
-        return this.#event(`${documentLegacy(reader, this.#context.output.nowMs)}\n`);
+      case KIND.legacyPotEvent: {
+        const seq = this.#numbered ? eventSeq(reader) : 0;
+        if (seq < 0) {
+          const what = `PotEvent.seq is not an integer from 1 to ${LIMITS.eventSeqMax}`;
+          return this.#refuse('INVALID_MESSAGE_FORMAT', what, bytes, start, end);
+        }
+        if (seq > 0 && seq <= this.#account.takenSeq) return this.#duplicate();
+        return this.#anyEvent(kind, seq);
+      }
       case KIND.nodeStatusUpdate:
         return this.#nodeStatusUpdate();
       case KIND.potStatusUpdate:
@@ -363,6 +405,7 @@ export class Session implements FrameSink {
         return this.#nodeEvent();
       case KIND.nodeDrop:
         counters[SHARD.node_drops]!++;
+        this.#account.quiet();
         this.#speaks(reader.bareString ? DIALECT.bareUnits : DIALECT.objectUnits);
         return this.close('node said goodbye');
     }
@@ -373,7 +416,10 @@ export class Session implements FrameSink {
     if (this.#state === 'registered') {
       const known = this.#registration!;
       if (known.nodeId === registration.nodeId && known.nodeName === registration.nodeName) {
-        return this.#write(registrationAck(known.nodeId, true, 'already registered'));
+        this.#account.quiet();
+        return this.#write(
+          registrationAck(known.nodeId, true, 'already registered', undefined, this.#lastSeq),
+        );
       }
       return this.#refuse(
         'NODE_ALREADY_REGISTERED',
@@ -384,6 +430,7 @@ export class Session implements FrameSink {
       );
     }
     this.#registration = registration;
+    this.#asksForAcks = asksFor(this.#context.reader, EVENT_ACK);
     this.#undecided = {
       bytes: Buffer.from(bytes.subarray(start, Math.min(end, start + LIMITS.deadLetterFrameBytes))),
       sizeBytes: end - start,
@@ -395,32 +442,85 @@ export class Session implements FrameSink {
     this.#context.post({ type: 'register', session: this.number, registration, totpCode, certificateNames });
   }
 
-  #potEvent(): void {
+  #anyEvent(kind: Kind, seq: number): void {
+    const { reader, counters, output } = this.#context;
+    const { takenSeq } = this.#account;
+    if (seq > takenSeq + 1) counters[SHARD.seq_missing]! += seq - takenSeq - 1;
+    switch (kind) {
+      case KIND.compiledPotEvent:
+        this.#speaks(DIALECT.compiled);
+        counters[SHARD.events_compiled]!++;
+        return this.#event(documentCompiled(reader, this.#potType(), seq), seq);
+      case KIND.legacyPotEvent:
+        this.#speaks(DIALECT.legacy);
+        counters[SHARD.events_legacy]!++;
+        return this.#event(documentLegacy(reader, output.nowMs, seq), seq);
+      default:
+        this.#speaks(DIALECT.documented);
+        if (reader.type(FIELD.pot_type) === VALUE.absent)
+          return this.#event(oneLine(withPotType(reader, this.#potType())), seq);
+        this.#pass(true, seq);
+    }
+  }
+
+  /** Core has it already. Its node may not know, so it is told again up to where all is on the disk. */
+  #duplicate(): void {
+    this.#context.counters[SHARD.duplicates]!++;
+    this.#account.duplicate();
+    this.#ackOwed = true;
+    this.#context.acks!.owe();
+  }
+
+  /**
+   * The frame that was refused is an event with a number. Where that is the next one it counts as taken, because the
+   * frame is kept as a dead letter: its node is not to send it for ever. What was taken before is no news: it is
+   * dropped, and the answer is -1. Else 0.
+   */
+  #refusedSeq(): number {
     const { reader } = this.#context;
-    this.#speaks(DIALECT.documented);
-    if (reader.type(FIELD.pot_type) === VALUE.absent)
-      return this.#event(`${oneLine(withPotType(reader, this.#potType()))}\n`);
-    this.#pass();
-    this.#countEvent();
+    if (!this.#numbered || this.#state !== 'registered' || reader.message !== MESSAGE.PotEvent) return 0;
+    if (reader.type(FIELD.node_id) === VALUE.absent || !this.#isOwnId()) return 0;
+    const seq = eventSeq(reader);
+    const { takenSeq } = this.#account;
+    if (seq > 0 && seq <= takenSeq) {
+      this.#duplicate();
+      return -1;
+    }
+    return seq === takenSeq + 1 ? seq : 0;
+  }
+
+  get #lastSeq(): number | undefined {
+    return this.#numbered ? this.#account.durableSeq : undefined;
+  }
+
+  /** Tells the node what is on the disk, if it does not know that yet. */
+  acknowledge(): void {
+    const { durableSeq } = this.#account;
+    if (durableSeq === this.#ackedSeq && !this.#ackOwed) return;
+    this.#ackedSeq = durableSeq;
+    this.#ackOwed = false;
+    this.#context.counters[SHARD.event_acks]!++;
+    this.#write(eventAck(this.#registration!.nodeId, durableSeq));
   }
 
   /** It does not say which node it is of; who filters the stream by node has to know. */
   #nodeEvent(): void {
-    const { output, reader, counters, table } = this.#context;
+    const { output, reader, counters } = this.#context;
     counters[SHARD.node_events]!++;
     // {"Error":{...}} does not tell: that is how the family that knows only bare strings writes what has fields.
     if (reader.bareString) this.#speaks(DIALECT.bareUnits);
     else if (reader.type(FIELD.type) !== VALUE.absent) this.#speaks(DIALECT.objectUnits);
-    output.frameOf(this.#idLow, this.#idHigh, reader.bytes, reader.frameStart, reader.frameEnd);
-    table[this.#row + SESSION.records]!++;
+    const { row } = this.#account;
+    output.frameOf(this.#idLow, this.#idHigh, reader.bytes, reader.frameStart, reader.frameEnd, row);
+    this.#account.record(false, 0);
   }
 
   #nodeStatusUpdate(): void {
     const { reader, counters } = this.#context;
     const status = reader.string(FIELD.status) as NodeStatus;
     counters[SHARD.status_updates]!++;
-    if (status === this.status) return;
-    this.#pass();
+    if (status === this.status) return this.#account.quiet();
+    this.#pass(false, 0);
     this.#report(status);
   }
 
@@ -431,7 +531,7 @@ export class Session implements FrameSink {
     const potType = reader.string(FIELD.pot_type);
     const message = reader.type(FIELD.text) === VALUE.string ? reader.string(FIELD.text) : null;
     const status = reader.string(FIELD.status) as PotStatus;
-    this.#pass();
+    this.#pass(false, 0);
     if (potId.length > LIMITS.potFieldLength || potType.length > LIMITS.potFieldLength) return;
     if (this.#potTypes.has(potId) || this.#potTypes.size < LIMITS.potsPerNode)
       this.#potTypes.set(potId, potType);
@@ -461,10 +561,10 @@ export class Session implements FrameSink {
     return true;
   }
 
-  #event(text: string): void {
-    this.#context.output.record(text);
-    this.#context.table[this.#row + SESSION.records]!++;
-    this.#countEvent();
+  #event(text: string, seq: number): void {
+    this.#context.output.event(`${text}\n`, this.#account.row, seq);
+    this.#context.counters[SHARD.events]!++;
+    this.#account.record(true, seq);
   }
 
   #speaksAgain(): void {
@@ -479,20 +579,16 @@ export class Session implements FrameSink {
   }
 
   /** Passes the frame on as it came. */
-  #pass(): void {
-    const { output, reader, table } = this.#context;
-    output.frame(reader.bytes, reader.frameStart, reader.frameEnd);
-    table[this.#row + SESSION.records]!++;
-  }
-
-  #countEvent(): void {
-    this.#context.counters[SHARD.events]!++;
-    this.#context.table[this.#row + SESSION.events]!++;
+  #pass(isEvent: boolean, seq: number): void {
+    const { output, reader, counters } = this.#context;
+    output.frame(reader.bytes, reader.frameStart, reader.frameEnd, this.#account.row, isEvent, seq);
+    if (isEvent) counters[SHARD.events]!++;
+    this.#account.record(isEvent, seq);
   }
 
   #countFrame(): void {
     this.#context.counters[SHARD.frames]!++;
-    this.#context.table[this.#row + SESSION.frames]!++;
+    this.#account.frame();
   }
 
   #noteFraming(): void {
@@ -515,9 +611,9 @@ export class Session implements FrameSink {
   // ---- answers ------------------------------------------------------------------------------------------------
 
   /** Counts, keeps and answers a frame that cannot be processed. */
-  #refuse(code: ErrorCode, reason: string, bytes: Uint8Array, start: number, end: number): void {
-    this.#countRefused(code);
-    this.#deadLetter(code, reason, bytes.subarray(start, end), end - start);
+  #refuse(code: ErrorCode, reason: string, bytes: Uint8Array, start: number, end: number, seq = 0): void {
+    this.#deadLetter(code, reason, bytes.subarray(start, end), end - start, seq);
+    this.#countRefused(code, seq);
     this.#answer(code, reason);
     if (this.#state === 'registered') return this.#limitErrors(code);
     if (this.#state !== 'unregistered') return;
@@ -535,8 +631,8 @@ export class Session implements FrameSink {
     this.close('too many errors');
   }
 
-  #deadLetter(code: ErrorCode, reason: string, bytes: Uint8Array, sizeBytes: number): void {
-    this.#context.output.deadLetter({
+  #deadLetter(code: ErrorCode, reason: string, bytes: Uint8Array, sizeBytes: number, seq = 0): void {
+    const refused = {
       code,
       reason,
       nodeId: this.#registration?.nodeId,
@@ -544,12 +640,14 @@ export class Session implements FrameSink {
       remote: this.remote,
       bytes: maskCodes(bytes.subarray(0, LIMITS.deadLetterFrameBytes)),
       sizeBytes,
-    });
+    };
+    this.#context.output.deadLetter(refused, this.#account.row, seq);
   }
 
-  #countRefused(code: ErrorCode): void {
-    this.#context.counters[SHARD[`refused_${ERROR_CODES[errorIndex(code)]!}`]]!++;
-    this.#context.table[this.#row + SESSION.refused]!++;
+  #countRefused(code: ErrorCode, seq = 0): void {
+    const index = errorIndex(code);
+    this.#context.counters[SHARD[`refused_${ERROR_CODES[index]!}`]]!++;
+    this.#account.refused(index, seq);
   }
 
   #answer(code: ErrorCode, reason: string): void {
@@ -604,9 +702,10 @@ export class Session implements FrameSink {
     const { output } = this.#context;
     if (wasRegistered) {
       const { nodeId, nodeName } = this.#registration!;
-      output.record(nodeDisconnected(nodeId, nodeName, status, reason, Date.now()));
+      output.notice(nodeDisconnected(nodeId, nodeName, this.#serial, status, reason, Date.now()));
       this.#count(SESSION.announced, 0);
     }
+    this.#context.acks?.remove(this);
     this.transport.close();
     this.#context.post({
       type: 'closed',

@@ -12,6 +12,7 @@ import { loadAddon } from '../native/addon.js';
 import { createScanner } from '../native/scanner.js';
 import { FrameReader } from '../protocol/frame-reader.js';
 import { nodeDisconnected } from '../protocol/outbound.js';
+import { EventAcks } from './event-acks.js';
 import { ShardBuffer } from './framer.js';
 import type { CloseReason, EndReason, MainToShard, ShardStart, ShardToMain } from './messages.js';
 import { RingStopped, ShardOutput } from './output.js';
@@ -55,6 +56,7 @@ class Shard {
     const addon = mode === 'native' ? loadAddon() : undefined;
     const buffer = new ShardBuffer();
     const output = new ShardOutput(start, addon);
+    const acks = config.storage.fsync === 'never' ? undefined : new EventAcks((work) => this.#guard(work));
     this.#context = {
       buffer,
       output,
@@ -66,6 +68,8 @@ class Shard {
       reader: new FrameReader(),
       counters: start.counters,
       table: start.sessions,
+      ledger: start.ledger,
+      acks,
       maxFrameBytes: config.ingest.max_frame_bytes,
       errorReplies: config.ingest.error_replies,
       maxErrorsPerMinute: config.admission.max_errors_per_minute,
@@ -84,8 +88,8 @@ class Shard {
         start.counters[SHARD.connections_open] = this.#sessions.size;
       },
     };
-    for (const { nodeId, nodeName } of start.orphans) {
-      output.record(nodeDisconnected(nodeId, nodeName, 'Unknown', 'shard failed', Date.now()));
+    for (const { nodeId, nodeName, serial } of start.orphans) {
+      output.notice(nodeDisconnected(nodeId, nodeName, serial, 'Unknown', 'shard failed', Date.now()));
     }
     this.#sweep = setInterval(() => {
       this.#logLines = 0;
@@ -93,6 +97,9 @@ class Shard {
       this.#sweepSilent();
       start.counters[SHARD.heap_used_bytes] = getHeapStatistics().used_heap_size;
     }, LIMITS.sweepIntervalMs);
+    // What the aggregator has stored in the ledger before it posted can be read behind the message.
+    start.aggregatorPort.on('message', () => acks?.durable());
+    start.aggregatorPort.unref();
     port.on('message', (message: MainToShard) => this.#guard(() => this.#receive(message)));
     this.#context.post({ type: 'ready' });
   }
@@ -130,7 +137,7 @@ class Shard {
         this.#relays.get(message.relay)?.finished(message.reason);
         break;
       case 'accept':
-        this.#sessions.get(message.session)?.accepted(message.message, message.potTypes, message.totpKey);
+        this.#sessions.get(message.session)?.accepted(message);
         break;
       case 'refuse':
         this.#sessions.get(message.session)?.refused(message.code, message.message);
@@ -278,6 +285,7 @@ class Shard {
 
   #finish(): void {
     clearInterval(this.#sweep);
+    this.#context.acks?.end();
     this.#context.post({ type: 'drained' });
     this.#end();
   }

@@ -36,8 +36,6 @@ class Aggregator {
   /** Per slot the port of its shard, which is told when events became durable. */
   readonly #shardPorts: MessagePort[] = [];
   #scheduled = false;
-  /** Of the runs of the batch that is being written: row, records, events, seq of each. */
-  readonly #marks: number[] = [];
   #diskFullSinceMs = 0;
   #finishBy: number | undefined;
   #renewingTls: NodeJS.Timeout | undefined;
@@ -135,6 +133,7 @@ class Aggregator {
   abort(): void {
     this.#ended = true;
     clearInterval(this.#clock);
+    clearTimeout(this.#syncTimer);
     this.#consumers.close();
   }
 
@@ -223,20 +222,18 @@ class Aggregator {
     const { kind, offset, timeMs } = ring;
     let lengthBytes = ring.runLength;
     let records = ring.count;
-    const marks = this.#marks;
-    marks.length = 0;
-    marks.push(ring.row, ring.count, ring.events, ring.seq);
+    this.#accounts.note(ring);
     ring.take();
-    if (kind === RUN.records) {
+    if (kind === RUN.records || kind === RUN.registered) {
       while (
         ring.peek() &&
-        ring.kind === RUN.records &&
+        (ring.kind === RUN.records || ring.kind === RUN.registered) &&
         ring.offset === offset + lengthBytes &&
         lengthBytes + ring.runLength <= LIMITS.batchBytes
       ) {
         lengthBytes += ring.runLength;
         records += ring.count;
-        marks.push(ring.row, ring.count, ring.events, ring.seq);
+        this.#accounts.note(ring);
         ring.take();
       }
     }
@@ -250,15 +247,15 @@ class Aggregator {
     } catch (error) {
       if (!isDiskFull(error)) throw logFailure(error);
       ring.untake();
+      this.#accounts.putBack();
       return -1;
     }
     if (this.#diskFullSinceMs > 0) this.#diskHasRoom();
+    this.#accounts.appended();
     if (kind !== RUN.deadLetter) {
       this.#counters[AGGREGATOR.records]! += records;
       this.#counters[AGGREGATOR.bytes_logged]! += lengthBytes;
       this.#counters[AGGREGATOR.batches]!++;
-      for (let i = 0; i < marks.length; i += 4)
-        this.#accounts.logged(marks[i]!, marks[i + 1]!, marks[i + 2]!, marks[i + 3]!);
       if (this.#consumers.wanted) this.#consumers.publish(lines, records);
     } else {
       this.#counters[AGGREGATOR.dead_letters]!++;
@@ -326,6 +323,7 @@ class Aggregator {
 
   #end(): void {
     clearInterval(this.#clock);
+    clearTimeout(this.#syncTimer);
     this.#consumers.close();
     parentPort!.close();
   }
