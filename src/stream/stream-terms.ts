@@ -2,16 +2,17 @@
  * What the query of an upgrade asks for:
  *
  *   batch=1                        many records in a message
- *   from=N | earliest | latest | TIME   where to start
+ *   from=N | earliest | latest | TIME | 15m   where to start
  *   consumer=NAME                  a cursor of that name: goes on where it stopped
  *   durable=1                      only what is fsynced
- *   node, pot, pot_type, event_type, text, since, until    a filter, see query/filter.ts
+ *   node, pot, pot_type, event_type, text, since, until, records    a filter, see query/parse-filter.ts
  *
  * Runs in the aggregator; pure. What cannot be understood is refused, with the parameter named. Unknown parameters
  * are let be: clients and proxies add their own.
  */
 import { LIMITS } from '../limits.js';
 import type { Filter, Start } from '../query/filter.js';
+import { FilterError, parseFilter, parseTime } from '../query/parse-filter.js';
 
 export interface Asked {
   readonly batch: boolean;
@@ -52,7 +53,7 @@ export function readAsked(query: string, nextSeq: number, nowMs: number): Asked 
     batch: parameters.get('batch') === '1',
     durableOnly: flag(parameters, 'durable'),
     from: readFrom(only(parameters, 'from'), nextSeq, nowMs),
-    filter: undefined,
+    filter: readFilter(parameters, nowMs),
     name: readName(only(parameters, 'consumer')),
   };
 }
@@ -75,11 +76,23 @@ function readFrom(text: string | undefined, nextSeq: number, nowMs: number): Sta
       throw new BadParameter('from', `lies beyond the end of the log, which is ${nextSeq}`, nextSeq);
     return { kind: 'seq', seq };
   }
-  const timeMs = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN;
-  if (Number.isNaN(timeMs))
-    throw new BadParameter('from', 'is neither a sequence number, nor earliest, latest or a time (ISO 8601)');
+  const timeMs = /^\d+$/.test(text) ? undefined : parseTime(text, nowMs);
+  if (timeMs === undefined)
+    throw new BadParameter(
+      'from',
+      'is neither a sequence number, nor earliest, latest, a time (2026-11-21T16:00:00Z) or how long ago (15m)',
+    );
   if (timeMs > nowMs) throw new BadParameter('from', 'is a time to come', nextSeq);
   return { kind: 'time', timeMs };
+}
+
+function readFilter(parameters: URLSearchParams, nowMs: number): Filter | undefined {
+  try {
+    return parseFilter((parameter) => parameters.getAll(parameter), nowMs);
+  } catch (error) {
+    if (error instanceof FilterError) throw new BadParameter(error.parameter, error.message);
+    throw error;
+  }
 }
 
 function flag(parameters: URLSearchParams, name: string): boolean {
