@@ -3,8 +3,6 @@
  * kept over restarts, and holds retention back. Owned by main.
  */
 
-import type { Actor } from '../access/principal.js';
-
 export interface NamedConsumer {
   readonly name: string;
   /** The first record that it has not acknowledged. */
@@ -20,9 +18,9 @@ export interface NamedConsumer {
 export interface NamedConsumersView {
   list(): readonly NamedConsumer[];
   get(name: string): NamedConsumer | undefined;
-  /** Forgets it, and closes its connection. False: there is none. Resolves when that is durable. Who it was stands in the
-   *  audit trail, where it is said. Rejects with StateBacklogFull where the state does not reach the disk. */
-  remove(name: string, actor?: Actor): Promise<boolean>;
+  /** Forgets it, and closes its connection. False: there is none. Resolves when that is durable. Rejects with
+   *  StateBacklogFull where the state does not reach the disk. Who asks writes it in the audit trail. */
+  remove(name: string): Promise<boolean>;
 }
 
 /** What a connected consumer has been sent: the ledger of deliveries. */
