@@ -171,7 +171,7 @@ export class Cursors implements NamedConsumersView {
   }
 
   /** Rejects with StateBacklogFull, with nothing done. */
-  async remove(name: string): Promise<boolean> {
+  async remove(name: string, actor: Actor): Promise<boolean> {
     const entry = this.#entries.get(name);
     if (entry === undefined || entry.nextSeq === 0) return false;
     const durable = this.#store.write([{ section: 'consumer', key: name }]);
@@ -182,6 +182,13 @@ export class Cursors implements NamedConsumersView {
       this.onRemoved(entry.connection);
     }
     this.#findOldest();
+    this.#audit.record({
+      actor,
+      action: 'consumer.remove',
+      target: name,
+      outcome: 'done',
+      detail: { next_seq: entry.nextSeq },
+    });
     await durable;
     return true;
   }

@@ -3,6 +3,8 @@
  * kept over restarts, and holds retention back. Owned by main.
  */
 
+import type { Actor } from '../access/principal.js';
+
 export interface NamedConsumer {
   readonly name: string;
   /** The first record that it has not acknowledged. */
@@ -19,8 +21,8 @@ export interface NamedConsumersView {
   list(): readonly NamedConsumer[];
   get(name: string): NamedConsumer | undefined;
   /** Forgets it, and closes its connection. False: there is none. Resolves when that is durable. Rejects with
-   *  StateBacklogFull where the state does not reach the disk. Who asks writes it in the audit trail. */
-  remove(name: string): Promise<boolean>;
+   *  StateBacklogFull where the state does not reach the disk. Stands in the audit trail. */
+  remove(name: string, actor: Actor): Promise<boolean>;
 }
 
 /** What a connected consumer has been sent: the ledger of deliveries. */
