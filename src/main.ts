@@ -18,6 +18,7 @@ import { KeeperThread } from './keeper/keeper-thread.js';
 import { Ledger } from './ledger/ledger.js';
 import { LIMITS } from './limits.js';
 import { type DataDirectory, holdDataDirectory } from './log/data-directory.js';
+import { recoveredLines } from './log/recovered-lines.js';
 import { readSigningKey } from './log/signing-key.js';
 import { AGGREGATOR, createAggregatorCounters } from './memory/counters.js';
 import { createLedgerTable } from './memory/ledger-table.js';
@@ -116,6 +117,8 @@ export class Core {
     this.#aggregator = new AggregatorThread(config, mode, aggregatorCounters, ground.ledger.table, {
       onDisk: (full) => this.#onDisk(full),
       onReaderWanted: () => this.#reader.wanted(),
+      onRowFree: (row) => ground.ledger.left(row),
+      onLedgerTrouble: (message) => logger.warn({ message }, "the ledger's checkpoint cannot be written"),
       onTlsFailed: () =>
         logger.error('the WebSocket port cannot use the new certificate and keeps the one it has'),
       onConsumer: (message) => this.#plane.backends.receive(message),
@@ -133,6 +136,9 @@ export class Core {
           'the reader of the log died and is started again',
         ),
     });
+    ground.ledger.onForgotten = (row) => this.#aggregator.forgetRow(row);
+    // Retention deletes nothing before it was told.
+    ground.kept.cursors.onOldest = (oldest) => this.#keeper.useCursor(oldest);
     this.#shards = new ShardSupervisor(
       {
         config,
@@ -201,6 +207,12 @@ export class Core {
     clearTimeout(timer);
     const [runsLeft] = await Promise.all([this.#aggregator.finish(deadlineMs), this.#keeper.stop()]);
     await this.#close(deadlineMs);
+    const { failure } = this.#aggregator;
+    if (failure !== undefined) {
+      this.#logger.fatal({ reason: failure.message }, 'stopped, but the aggregator failed');
+      this.#end(failure.exitCode);
+      return;
+    }
     if (runsLeft > 0) {
       this.#logger.fatal({ runsLeft }, 'stopped before everything that was read could be written');
       this.#end(EXIT.ioError);
@@ -217,9 +229,9 @@ export class Core {
   }
 
   async #listen(version: string): Promise<void> {
-    const { proxyPort, recovered } = await this.#aggregator.ready;
-    if (recovered.tornBytes > 0 || recovered.reindexedRecords > 0)
-      this.#logger.warn(recovered, 'log recovered after an unclean end');
+    const { proxyPort, recovered, recounted } = await this.#aggregator.ready;
+    for (const { level, text } of recoveredLines(recovered)) this.#logger[level](recovered, text);
+    if (recounted.records > 0) this.#logger.info(recounted, 'counted what the log holds for the ledger');
     this.#keeper.start();
     await this.#shards.start(this.#shardCount());
     await this.#control.serve(this.#plane.rest);
