@@ -249,7 +249,7 @@ function log(given: Given): LogArguments {
     throw usage('--dir and --storage.dir say the same: one of the two');
   return {
     command: 'log',
-    action: logAction(given),
+    action: logAction(given, Date.now()),
     json: given.options.has('json'),
     flags,
     ...(config === undefined ? {} : { config }),
