@@ -246,6 +246,42 @@ test('what was deleted is named: from there the stream goes on, and nobody waits
   assert.equal((await core.stop()).code, 0);
 });
 
+test('a filter lets through its part, live and from the log; where it is, is told also where nothing matches', async (t) => {
+  const core = await filledCore(t, 500);
+  const { node_port, proxy_port, backend_port } = core.ports;
+  const whole = await StreamClient.open(proxy_port, 'batch', { query: { from: 1 } });
+  const byText = await StreamClient.open(proxy_port, 'events', {
+    query: { from: 'earliest', text: 'needle' },
+  });
+  const byNode = await StreamClient.open(proxy_port, 'batch', {
+    query: { from: 1, node: 'late*', durable: 1 },
+  });
+  const live = await StreamClient.open(proxy_port, 'events', { query: { event_type: 'login_*' } });
+  const nothing = await StreamClient.open(proxy_port, 'events', { query: { from: 1, event_type: 'never' } });
+  const end = await nextSeq(backend_port);
+  for (const consumer of [byText, byNode, nothing]) await consumer.at(end);
+  const node = await NodeClient.register(node_port, { id: 8n, name: 'late' });
+  for (let at = 0; at < 50; at++)
+    await node.send(`${numberedEvent(8n, at, at % 10 === 3 ? 'a needle' : 'hay')}\n`);
+  await node.end();
+  await whole.messages('NodeDisconnected', 2);
+  const last = await nextSeq(backend_port);
+  for (const consumer of [byText, byNode, nothing]) await consumer.at(last);
+  await live.messages('PotEvent', 50);
+  assert.deepEqual([nothing.lines.length, byText.lines.length], [0, 5]);
+  assert.deepEqual(
+    byText.lines,
+    whole.lines.filter((line) => line.includes('needle')),
+  );
+  assert.deepEqual(byNode.lines, whole.lines.slice(end - 1), 'everything of the node, notices too');
+  assert.deepEqual(
+    live.lines,
+    whole.lines.slice(end - 1).filter((line) => line.includes('PotEvent')),
+  );
+  assert.equal(live.positions.length, 0, 'who has not said where to start is not told where it is');
+  assert.equal((await core.stop()).code, 0);
+});
+
 test('what cannot be understood is refused, and says which parameter it is', async (t) => {
   const core = await CoreProcess.start(t);
   const { proxy_port } = core.ports;
@@ -277,6 +313,17 @@ test('what cannot be understood is refused, and says which parameter it is', asy
     assert.ok(answer.json.error.startsWith(parameter), answer.text);
   }
   assert.equal((await get(proxy_port, '/?from=99999', { headers })).json.next_seq, 1);
+  const filters: readonly [string, string][] = [
+    ['since=tomorrow', 'since'],
+    ['node=', 'node'],
+    [`text=${'x'.repeat(300)}`, 'text'],
+    ['text=a&text=b', 'text'],
+    [`event_type=${'a,'.repeat(100)}a`, 'event_type'],
+  ];
+  for (const [query, parameter] of filters) {
+    const answer = await get(proxy_port, `/?${query}`, { headers });
+    assert.deepEqual([answer.status, answer.json.parameter], [400, parameter], query);
+  }
   const consumer = await StreamClient.open(proxy_port, 'batch', { query: { unknown: 'x', from: 1 } });
   await consumer.at(1);
   assert.equal((await core.stop()).code, 0);

@@ -46,16 +46,25 @@ export class BadParameter extends Error {
 
 const NAME = /^[A-Za-z0-9._-]+$/;
 
-/** Throws a BadParameter. `nextSeq`: the number that the next record gets. */
-export function readAsked(query: string, nextSeq: number, nowMs: number): Asked {
+/** Throws a BadParameter. */
+export function readAsked(query: string, nowMs: number): Asked {
   const parameters = new URLSearchParams(query);
   return {
     batch: parameters.get('batch') === '1',
     durableOnly: flag(parameters, 'durable'),
-    from: readFrom(only(parameters, 'from'), nextSeq, nowMs),
+    from: readFrom(only(parameters, 'from'), nowMs),
     filter: readFilter(parameters, nowMs),
     name: readName(only(parameters, 'consumer')),
   };
+}
+
+/**
+ * Numbers are never given twice, so a start beyond the end comes of another log than this one. Whoever waited for it would
+ * wait for records that have nothing to do with those it has.
+ */
+export function beyondEnd({ from }: Asked, nextSeq: number): BadParameter | undefined {
+  if (from?.kind !== 'seq' || from.seq <= nextSeq) return undefined;
+  return new BadParameter('from', `lies beyond the end of the log, which is ${nextSeq}`, nextSeq);
 }
 
 function readName(name: string | undefined): string | undefined {
@@ -66,14 +75,13 @@ function readName(name: string | undefined): string | undefined {
   );
 }
 
-function readFrom(text: string | undefined, nextSeq: number, nowMs: number): Start | undefined {
+function readFrom(text: string | undefined, nowMs: number): Start | undefined {
   if (text === undefined) return undefined;
   if (text === 'earliest' || text === 'latest') return { kind: text };
   if (/^\d{1,16}$/.test(text)) {
     const seq = Number(text);
     if (seq < 1) throw new BadParameter('from', 'is no sequence number: they begin with 1');
-    if (seq > nextSeq)
-      throw new BadParameter('from', `lies beyond the end of the log, which is ${nextSeq}`, nextSeq);
+    if (!Number.isSafeInteger(seq)) throw new BadParameter('from', 'is no sequence number: too large');
     return { kind: 'seq', seq };
   }
   const timeMs = /^\d+$/.test(text) ? undefined : parseTime(text, nowMs);
@@ -82,7 +90,7 @@ function readFrom(text: string | undefined, nextSeq: number, nowMs: number): Sta
       'from',
       'is neither a sequence number, nor earliest, latest, a time (2026-11-21T16:00:00Z) or how long ago (15m)',
     );
-  if (timeMs > nowMs) throw new BadParameter('from', 'is a time to come', nextSeq);
+  if (timeMs > nowMs) throw new BadParameter('from', 'is a time to come');
   return { kind: 'time', timeMs };
 }
 
