@@ -323,6 +323,8 @@ class Aggregator {
       this.#counters[AGGREGATOR.dead_letters]!++;
       this.#counters[AGGREGATOR.dead_letter_bytes]! += lengthBytes;
     }
+    // Before the room is free: who knows that a run has been read finds its records below this number.
+    this.#counters[AGGREGATOR.next_seq] = this.#segments.nextSeq;
     ring.release();
     return lengthBytes;
   }
