@@ -97,14 +97,18 @@ function catAction({ options }: Given, nowMs: number): CatAction {
 
 const EARLIEST: Start = { kind: 'earliest' };
 
-function startOf(text: string, nowMs: number): Start | undefined {
+export function startOf(text: string, nowMs: number): Start | undefined {
   if (text === 'earliest') return EARLIEST;
   if (/^\d{1,15}$/.test(text)) return { kind: 'seq', seq: Math.max(1, Number(text)) };
   const timeMs = parseTime(text, nowMs);
   return timeMs === undefined ? undefined : { kind: 'time', timeMs };
 }
 
-function filterOf(options: Given['options'], untilMs: number | undefined, nowMs: number): Filter | undefined {
+export function filterOf(
+  options: Given['options'],
+  untilMs: number | undefined,
+  nowMs: number,
+): Filter | undefined {
   const valuesOf = (parameter: FilterParameter): readonly string[] => {
     if (parameter === 'until' && untilMs !== undefined) return [new Date(untilMs).toISOString()];
     return options.get(optionOf(parameter)) ?? [];
@@ -118,7 +122,7 @@ function filterOf(options: Given['options'], untilMs: number | undefined, nowMs:
 }
 
 /** `pot_type` in a query is --pot-type. */
-function optionOf(parameter: FilterParameter): OptionName {
+export function optionOf(parameter: FilterParameter): OptionName {
   return parameter.replace('_', '-') as OptionName;
 }
 
