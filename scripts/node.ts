@@ -5,24 +5,34 @@
  * as JSON lines (TCP 9100, a log file), wraps each into a PotEvent, and answers the commands Core sends.
  * docs/writing-a-node.md explains the wire.
  *
- *   honeypot ──JSON lines──▶ linesOf ▶ wrapLine ▶ EventQueue ▶ session ──one JSON frame a line──▶ Core:9001
+ *   honeypot ──JSON lines──▶ linesOf ▶ wrapLine ▶ Memory | Spool ▶ session ──one JSON frame a line──▶ Core:9001
+ *                                                          ▲                                              │
+ *                                                          └───────── EventAck: Core has it on disk ──────┘
  *
  * It must never drop an event it can keep: while Core is away or slow the queue fills up, then the file is not read
  * on and honeypots on 9100 are held back by TCP.
  *
- * What a broken connection costs: an event counts as sent once the operating system took its bytes. What it took and
+ * With --spool nothing is lost, and nothing arrives twice, whatever breaks: an event is this node's once its line is in
+ * the spool, it is forced to the disk before it is sent, and it stays there until Core says that it has it on its own disk
+ * (EventAck). Then the connection may break, Core and this process may be killed, the power may fail.
+ *
+ * Without --spool the queue is in memory. What is in it when the process ends is gone, and the summary says how many.
+ * What a broken connection costs then: an event counts as sent once the operating system took its bytes. What it took and
  * Core had not read yet is lost (a socket buffer or two). A batch it took only in part is sent again, so events of it
- * may arrive twice. "Exactly once" needs an acknowledgement from Core for each event, which this node does not ask for.
- * The queue is in memory; what is in it when the process ends is gone, and the summary says how many.
+ * may arrive twice.
  */
 import { isUtf8 } from 'node:buffer';
-import { createHmac, randomBytes } from 'node:crypto';
+import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import {
   closeSync,
   fsyncSync,
+  ftruncateSync,
+  mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
+  readSync,
   realpathSync,
   renameSync,
   rmSync,
@@ -32,6 +42,7 @@ import {
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import net from 'node:net';
 import { hostname } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import tls from 'node:tls';
 import { fileURLToPath } from 'node:url';
@@ -42,7 +53,14 @@ const LIMITS = {
   frameBytes: 1024 * 1024, // what Core takes by default; more is refused here
   queueEvents: 20_000, // unsent events in memory; above this, or the next, no more is read
   queueBytes: 16 * 1024 * 1024,
-  batchBytes: 64 * 1024, // joined into one write; after a break at most this arrives twice
+  batchBytes: 64 * 1024, // joined into one write; after a break at most this arrives twice without a spool
+  spoolBytes: 1024 * 1024 * 1024, // --spool-bytes; above it no more is read, the queue in memory is full, too
+  spoolBytesMin: 1024 * 1024,
+  spoolFileBytes: 4 * 1024 * 1024, // a file of the spool is deleted when Core has all that is in it
+  spoolCommitBytes: 1024 * 1024, // written and forced to the disk at once
+  spoolRetryMs: 1000, // after a write to the spool that failed
+  seqBytes: 24, // what an event grows by when it is numbered
+  seqSkip: 2 ** 20, // numbers left out where the spool does not know which ones were used
   peers: 256, // honeypots connected to 9100 at once; each may hold one unfinished line
   pots: 256, // pots with a status of their own; events of further ones pass without
   answers: 1000, // waiting to be written; above it Core asks and does not read
@@ -68,8 +86,19 @@ class Fatal extends Error {
   }
 }
 
-/** For the summary: each line is sent, skipped, oversized, held back with a stopped pot, or still unsent. */
-const counts = { lines: 0, sent: 0, skipped: 0, oversized: 0, held: 0, sessions: 0, commands: 0, errors: 0 };
+/** For the summary: each line is sent, skipped, oversized, held back with a stopped pot, or still unsent. With a spool
+ *  an event may be sent more than once; it is acknowledged once. */
+const counts = {
+  lines: 0,
+  sent: 0,
+  acknowledged: 0,
+  skipped: 0,
+  oversized: 0,
+  held: 0,
+  sessions: 0,
+  commands: 0,
+  errors: 0,
+};
 const warned = new Map<string, number>();
 
 /** Lines may quote what attackers or Core wrote: nothing but printable ASCII goes out. */
@@ -94,6 +123,9 @@ const HELP = `A small HoneyBee node. Usage: npm run node -- [options]
   --name NAME              what Core remembers this node by (${hostname()})
   --id U64                 node id (random, or the one in --state)
   --state FILE             remembers the node id, and the key that Core issues for one-time codes
+  --spool FOLDER           keeps events on disk until Core has them on its own: nothing is lost; also the state, where
+                           --state names no other file
+  --spool-bytes N          size of the spool above which no more events are taken (1 GiB)
   --type Full|Agent        (Full)
   --pot-type TYPE          for lines that carry no pot_type (cowrie)
   --pot-id ID              for lines that carry no pot_id (TYPE-01)
@@ -122,6 +154,7 @@ function readOptions(args: string[]) {
     listen: text,
     file: text,
     totp: text,
+    spool: text,
   };
   const { values } = parseArgs({
     args,
@@ -133,6 +166,7 @@ function readOptions(args: string[]) {
       type: { ...text, default: 'Full' },
       'pot-type': { ...text, default: 'cowrie' },
       'heartbeat-seconds': { ...text, default: '30' },
+      'spool-bytes': { ...text, default: String(LIMITS.spoolBytes) },
     },
   });
   const potType = values['pot-type'];
@@ -142,6 +176,11 @@ function readOptions(args: string[]) {
     if (!met) throw new Fatal(EXIT.usage, `${what}; see --help`);
   };
   demand(heartbeatMs >= 10 && heartbeatMs <= 86_400_000, '--heartbeat-seconds is 0.01 to 86400');
+  const spoolBytes = Number(values['spool-bytes']);
+  demand(
+    Number.isSafeInteger(spoolBytes) && spoolBytes >= LIMITS.spoolBytesMin,
+    `--spool-bytes is ${LIMITS.spoolBytesMin} or more`,
+  );
   demand(/^(Full|Agent)$/.test(values.type), '--type is Full or Agent');
   demand(!values.follow || values.file !== undefined, '--follow needs --file');
   demand([values.name, potId, potType].every(isName), '--name, --pot-id, --pot-type are 1 to 255 characters');
@@ -165,7 +204,18 @@ function readOptions(args: string[]) {
       throw new Fatal(EXIT.noInput, `${file}: ${(error as Error).message}`);
     }
   });
-  return { ...values, core, trust: { ca, cert, key }, potType, potId, listen, heartbeatMs };
+  const state = values.state ?? (values.spool === undefined ? undefined : join(values.spool, 'state'));
+  return {
+    ...values,
+    state,
+    core,
+    trust: { ca, cert, key },
+    potType,
+    potId,
+    listen,
+    heartbeatMs,
+    spoolBytes,
+  };
 }
 type Options = ReturnType<typeof readOptions>;
 
@@ -413,49 +463,402 @@ export function toIso(value: unknown): string | undefined {
 
 // ---- what waits for Core --------------------------------------------------------------------------------------------
 
-/** Frames on their way out: events, kept until the system took them, and answers, which are told anew when lost. */
-class Outbox extends EventEmitter<{ room: []; work: []; empty: [] }> {
-  answers: string[] = [];
-  events: Buffer[] = [];
+/** Frames of events as they go out together. */
+type Batch = { readonly bytes: Buffer; readonly count: number };
+
+/** Where events wait for Core. */
+interface EventQueue {
+  /** Who brings events must wait for `room` while this is so: that is the bound. */
+  readonly full: boolean;
+  /** Events that Core does not have yet, as far as this node knows. */
+  readonly waiting: number;
+  push(frame: Buffer): void;
+  /** A session begins. `lastSeq`: Core has all events up to it, and acknowledges more; `undefined`: it does not. */
+  begin(lastSeq: number | undefined): void;
+  /** What is to be written now, about `batchBytes`; the same again until it is `sent` or a session begins. */
+  next(): Batch | undefined;
+  /** The system took it. */
+  sent(batch: Batch): void;
+  acknowledge(seq: number): void;
+  /** The node is about to end and takes what it has in its hands, no more: nobody need wait. */
+  unbound(): void;
+  /** How many events are on the disk for the next start. */
+  close(): Promise<number>;
+}
+
+/** Events in memory. They are gone from here once the system took them. */
+class Memory implements EventQueue {
+  #events: Buffer[] = [];
   #bytes = 0;
   #bounded = true;
+  readonly #onWork: () => void;
 
-  /** Who brings events must wait for `room` while this is so: that is the bound. */
-  get full(): boolean {
-    return this.#bounded && (this.events.length >= LIMITS.queueEvents || this.#bytes >= LIMITS.queueBytes);
+  constructor(onWork: () => void) {
+    this.#onWork = onWork;
   }
-  push(event: Buffer): void {
-    this.#bytes += event.length;
-    this.events.push(event);
-    this.emit('work');
+  get full(): boolean {
+    return this.#bounded && (this.#events.length >= LIMITS.queueEvents || this.#bytes >= LIMITS.queueBytes);
+  }
+  get waiting(): number {
+    return this.#events.length;
+  }
+  push(frame: Buffer): void {
+    this.#bytes += frame.length;
+    this.#events.push(frame);
+    this.#onWork();
+  }
+  begin(): void {}
+  next(): Batch | undefined {
+    let count = 0;
+    for (let bytes = 0; count < this.#events.length && bytes < LIMITS.batchBytes; )
+      bytes += this.#events[count++]!.length;
+    return count === 0 ? undefined : { bytes: Buffer.concat(this.#events.slice(0, count)), count };
+  }
+  sent({ bytes, count }: Batch): void {
+    this.#events.splice(0, count);
+    this.#bytes -= bytes.length;
+  }
+  acknowledge(): void {}
+  unbound(): void {
+    this.#bounded = false;
+  }
+  async close(): Promise<number> {
+    return 0;
+  }
+}
+
+/** A file of the spool holds the events [first, end), one frame a line, in `bytes` bytes that are forced to the disk. */
+type SpoolFile = { readonly path: string; readonly first: number; end: number; bytes: number };
+
+/**
+ * Events on disk, numbered, until Core has acknowledged them. Files of frames as they are sent, named by the number of
+ * their first event (the n-th line is event first + n - 1), the oldest first:
+ *
+ *   00000000000000000001.ndjson   | acknowledged ... | sent, not acknowledged ... | not sent ... |   in memory
+ *   00000000000000012345.ndjson                   #acked                       #place         #next     #coming
+ *
+ * Rules: an event gets its number when it is written, numbers only go up, and a frame goes out only after its line was
+ * forced to the disk (fdatasync). So Core never knows a number that the spool does not, and no number is used twice.
+ * A new session sends everything from the first event that is not acknowledged; Core drops what it has.
+ */
+class Spool implements EventQueue {
+  readonly #folder: string;
+  readonly #limitBytes: number;
+  readonly #nodeId: bigint;
+  /** What every frame begins with; the number is put behind it. */
+  readonly #head: Buffer;
+  readonly #onChange: () => void;
+  #files: SpoolFile[] = [];
+  #bytes = 0;
+  /** Taken, not on the disk yet. */
+  #coming: Buffer[] = [];
+  #comingBytes = 0;
+  /** Number of the next event that is written; 0: this spool is new, and Core has to say where to begin. */
+  #next = 0;
+  #acked = 0;
+  /** What is sent next. */
+  #place: { file: SpoolFile; offset: number; seq: number } | undefined;
+  #acknowledges = false;
+  #bounded = true;
+  #writing = Promise.resolve();
+  #isWriting = false;
+
+  constructor(folder: string, limitBytes: number, nodeId: bigint, onChange: () => void) {
+    this.#folder = folder;
+    this.#limitBytes = limitBytes;
+    this.#nodeId = nodeId;
+    this.#head = Buffer.from(envelope(`{"PotEvent":{"node_id":${nodeId},`).slice(0, -2));
+    this.#onChange = onChange;
+    this.#open();
+  }
+
+  get full(): boolean {
+    const isFull = this.#coming.length >= LIMITS.queueEvents || this.#comingBytes >= LIMITS.queueBytes;
+    return this.#bounded && (isFull || this.#bytes >= this.#limitBytes);
+  }
+
+  get waiting(): number {
+    return this.#coming.length + this.#spooled;
+  }
+
+  /** On the disk, and not acknowledged. */
+  get #spooled(): number {
+    return this.#files.reduce(
+      (sum, { first, end }) => sum + Math.max(0, end - Math.max(first, this.#acked + 1)),
+      0,
+    );
+  }
+
+  push(frame: Buffer): void {
+    this.#coming.push(frame);
+    this.#comingBytes += frame.length;
+    this.#write();
+  }
+
+  begin(lastSeq: number | undefined): void {
+    this.#acknowledges = lastSeq !== undefined;
+    if (lastSeq === undefined)
+      warn('ack', 'Core does not acknowledge events: they leave the spool when they are sent');
+    const last = lastSeq ?? 0;
+    if (this.#next === 0 || last >= this.#next) {
+      // A new spool of a node that Core knows, or one that was put back from a copy. What this node sent last and Core
+      // has not forced to its disk yet is above `last`, so a number just behind it could be one that Core knows.
+      if (last > 0) warn('seq', `Core knows events up to ${last} of this node, and this spool does not`);
+      this.acknowledge(this.#next - 1);
+      const first = last === 0 ? 1 : last + LIMITS.seqSkip;
+      this.#addFile(first);
+      this.#next = first;
+      this.#acked = first - 1;
+      this.#place = undefined;
+    } else this.acknowledge(last);
+    this.#seek(this.#acked + 1);
+    this.#write();
+  }
+
+  next(): Batch | undefined {
+    if (this.#place === undefined || this.#place.seq <= this.#acked) this.#seek(this.#acked + 1);
+    const following = this.#place && this.#files[this.#files.indexOf(this.#place.file) + 1];
+    if (this.#place && following && this.#place.offset >= this.#place.file.bytes)
+      this.#place = { file: following, offset: 0, seq: following.first };
+    if (this.#place === undefined || this.#place.offset >= this.#place.file.bytes) return undefined;
+    const { file, offset } = this.#place;
+    for (let wanted: number = LIMITS.batchBytes; ; wanted *= 4) {
+      const bytes = readPart(file.path, offset, Math.min(wanted, file.bytes - offset));
+      const whole = bytes.subarray(0, bytes.lastIndexOf(10) + 1);
+      if (whole.length > 0) return { bytes: whole, count: countLines(whole) };
+      if (offset + bytes.length >= file.bytes) throw new Fatal(EXIT.software, `${file.path} has changed`);
+    }
+  }
+
+  sent({ bytes, count }: Batch): void {
+    if (this.#place === undefined) return;
+    this.#place.offset += bytes.length;
+    this.#place.seq += count;
+    if (!this.#acknowledges) this.acknowledge(this.#place.seq - 1);
+  }
+
+  acknowledge(seq: number): void {
+    if (seq >= this.#next)
+      return warn('ack', `Core acknowledged event ${seq}, which was never sent; ignored`);
+    const before = this.#spooled;
+    this.#acked = Math.max(this.#acked, seq);
+    counts.acknowledged += before - this.#spooled;
+    while (this.#files.length > 1 && this.#files[0]!.end <= this.#acked + 1) {
+      const [file] = this.#files.splice(0, 1) as [SpoolFile];
+      if (this.#place?.file === file) this.#place = undefined;
+      this.#bytes -= file.bytes;
+      rmSync(file.path, { force: true });
+    }
+    this.#onChange();
+  }
+
+  unbound(): void {
+    this.#bounded = false;
+  }
+
+  async close(): Promise<number> {
+    await Promise.race([this.#writing, delay(LIMITS.drainMs)]);
+    const spooled = this.#spooled;
+    if (spooled === 0 && (this.#files.at(-1)?.bytes ?? 0) > 0) {
+      // All of it is Core's. The empty file keeps the number of the next event.
+      this.#addFile(this.#next);
+      this.acknowledge(this.#acked);
+    }
+    return spooled;
+  }
+
+  /** What an earlier run of this node has left. Its last line may be torn: it was never sent. */
+  #open(): void {
+    const names = readdirSync(this.#folder).filter((name) => /^\d{20}\.ndjson$/.test(name));
+    for (const name of names.sort()) {
+      const path = join(this.#folder, name);
+      const first = Number(name.slice(0, 20));
+      const bytes = readFileSync(path);
+      const whole = this.#wholeLines(bytes, first);
+      if (whole < bytes.length) {
+        const left = bytes.length - whole;
+        if (name !== names.at(-1))
+          throw new Fatal(
+            EXIT.usage,
+            `--spool: ${path} is damaged at byte ${whole}; move it away to go on without it`,
+          );
+        warn('spool', `${path} ended with ${left} bytes that are no whole event; cut`);
+        const fd = openSync(path, 'r+');
+        ftruncateSync(fd, whole);
+        fsyncSync(fd);
+        closeSync(fd);
+      }
+      this.#files.push({ path, first, end: first + countLines(bytes.subarray(0, whole)), bytes: whole });
+      this.#bytes += whole;
+    }
+    if (this.#files.length === 0) return;
+    this.#next = this.#files.at(-1)!.end;
+    this.#acked = this.#files[0]!.first - 1;
+  }
+
+  /** How many bytes hold whole frames of this node with the numbers that they should have. */
+  #wholeLines(bytes: Buffer, first: number): number {
+    let start = 0;
+    for (let seq = first; ; seq++) {
+      const end = bytes.indexOf(10, start);
+      if (end < 0) return start;
+      const line = bytes.subarray(start, end);
+      const begin = Buffer.concat([this.#head, Buffer.from(`"seq":${seq},`)]);
+      const isNext = line.subarray(0, begin.length).equals(begin);
+      const [, id] =
+        /^{"version":2,"message":{"PotEvent":{"node_id":(\d+),/.exec(String(line.subarray(0, 80))) ?? [];
+      if (!isNext && id !== undefined && id !== String(this.#nodeId))
+        throw new Fatal(
+          EXIT.usage,
+          `--spool: ${this.#folder} holds events of node ${id}, not of ${this.#nodeId}`,
+        );
+      if (!isNext || line.at(-1) !== 0x7d) return start;
+      start = end + 1;
+    }
+  }
+
+  /** Begins the next file, which starts with event `first`. */
+  #addFile(first: number): void {
+    const path = join(this.#folder, `${String(first).padStart(20, '0')}.ndjson`);
+    closeSync(openSync(path, 'a', 0o600));
+    syncFolder(this.#folder);
+    this.#files.push({ path, first, end: first, bytes: 0 });
+  }
+
+  #seek(seq: number): void {
+    const file = this.#files.find(({ end }) => seq < end) ?? this.#files.at(-1);
+    if (file === undefined) return;
+    const from = Math.max(seq, file.first);
+    const bytes = readPart(file.path, 0, file.bytes);
+    let offset = 0;
+    for (let skipped = file.first; skipped < Math.min(from, file.end); skipped++)
+      offset = bytes.indexOf(10, offset) + 1;
+    this.#place = { file, offset, seq: from };
+  }
+
+  /** Writes what came, in groups: while one is forced to the disk the next one gathers. */
+  #write(): void {
+    if (this.#isWriting || this.#next === 0 || this.#coming.length === 0) return;
+    this.#isWriting = true;
+    this.#writing = this.#writeAll();
+  }
+
+  async #writeAll(): Promise<void> {
+    while (this.#coming.length > 0) {
+      const lines: Buffer[] = [];
+      let bytes = 0;
+      for (const frame of this.#coming) {
+        if (bytes >= LIMITS.spoolCommitBytes) break;
+        const number = Buffer.from(`"seq":${this.#next + lines.length},`);
+        const line = Buffer.concat([this.#head, number, frame.subarray(this.#head.length)]);
+        lines.push(line);
+        bytes += line.length;
+      }
+      try {
+        if (this.#files.at(-1)!.bytes >= Math.min(LIMITS.spoolFileBytes, this.#limitBytes / 4))
+          this.#addFile(this.#next);
+        const file = this.#files.at(-1)!;
+        await writeAt(file.path, Buffer.concat(lines), file.bytes);
+        file.bytes += bytes;
+        this.#bytes += bytes;
+        file.end += lines.length;
+        this.#next = file.end;
+      } catch (error) {
+        // Also where only the fdatasync failed: what is in the file is not to be trusted then, and is written again.
+        warn('spool', `--spool: ${(error as Error).message}; trying again`);
+        if (!this.#bounded) break;
+        await delay(LIMITS.spoolRetryMs);
+        continue;
+      }
+      for (const frame of this.#coming.splice(0, lines.length)) this.#comingBytes -= frame.length;
+      this.#onChange();
+    }
+    this.#isWriting = false; // in the same breath as the look at #coming, or the last event could be left there
+  }
+}
+
+/** Writes at this place of the file and forces it to the disk. */
+async function writeAt(path: string, bytes: Buffer, place: number): Promise<void> {
+  const file = await open(path, 'r+');
+  try {
+    for (let done = 0; done < bytes.length; )
+      done += (await file.write(bytes, done, bytes.length - done, place + done)).bytesWritten;
+    await file.datasync();
+  } finally {
+    await file.close();
+  }
+}
+
+function readPart(path: string, offset: number, length: number): Buffer {
+  const bytes = Buffer.allocUnsafe(length);
+  const fd = openSync(path, 'r');
+  try {
+    return bytes.subarray(0, readSync(fd, bytes, 0, length, offset));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function countLines(bytes: Buffer): number {
+  let count = 0;
+  for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) count++;
+  return count;
+}
+
+/** A new name is safe on disk only when its folder is. */
+function syncFolder(folder: string): void {
+  const fd = openSync(folder, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Two processes must not write one spool. The claim ends with this process, however it ends (Linux only). */
+async function claimSpool(folder: string): Promise<void> {
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new Fatal(EXIT.usage, `--spool: ${(error as Error).message}`);
+  }
+  if (process.platform !== 'linux') return;
+  const digest = createHash('sha256').update(realpathSync(folder)).digest('hex').slice(0, 32);
+  const claim = net.createServer().listen({ path: `\0honeybee-node-${digest}` });
+  await once(claim, 'listening').catch(() => {
+    throw new Fatal(EXIT.unavailable, `--spool: ${folder} is in use by another node`);
+  });
+  claim.unref();
+}
+
+/** What goes out: events from the queue, and answers, which are told anew when lost. */
+class Outbox extends EventEmitter<{ room: []; work: []; empty: [] }> {
+  answers: string[] = [];
+  readonly queue: EventQueue;
+
+  constructor({ spool, spoolBytes }: Options, nodeId: bigint) {
+    super();
+    const onWork = () => void this.emit('work');
+    this.queue =
+      spool === undefined ? new Memory(onWork) : new Spool(spool, spoolBytes, nodeId, () => this.#changed());
   }
   say(...frames: string[]): void {
     if (this.answers.length < LIMITS.answers) this.answers.push(...frames);
     else warn('answers', 'Core asks and does not read; not answered');
     this.emit('work');
   }
-  /** The next events, about `batchBytes` of them; they stay until `release`. */
-  batch(): Buffer[] {
-    let count = 0;
-    for (let bytes = 0; count < this.events.length && bytes < LIMITS.batchBytes; )
-      bytes += this.events[count++]!.length;
-    return this.events.slice(0, count);
+  acknowledge(seq: number): void {
+    this.queue.acknowledge(seq);
   }
-  release(batch: Buffer[]): void {
-    this.events.splice(0, batch.length);
-    for (const event of batch) this.#bytes -= event.length;
-    if (!this.full) this.emit('room');
-  }
-  /** The node is about to end and takes what it has in its hands, no more: nobody need wait. */
-  unbound(): void {
-    this.#bounded = false;
-    this.emit('room');
-  }
-  /** Resolves when the system has taken everything; while Core is away that may be long. */
+  /** Resolves when Core has everything, as far as this node can know; while Core is away that may be long. */
   async emptied(): Promise<void> {
     const empty = once(this, 'empty');
     this.emit('work');
     await empty;
+  }
+  #changed(): void {
+    this.emit('work');
+    if (!this.queue.full) this.emit('room');
   }
 }
 
@@ -606,12 +1009,14 @@ async function session(node: Node, end: AbortSignal): Promise<void> {
       ...node.reported,
       node_type: options.type,
       ...identity.credentials,
+      ...(options.spool === undefined ? {} : { features: ['event_ack'] }),
     };
     await write(socket, messageOf(nodeId, 'NodeRegistration', self));
     const ack = await accepted(frames);
     if (typeof ack.totp_key === 'string') identity.keepKey(ack.totp_key);
     socket.setTimeout(0);
     if (!options.quiet) print(`registered as ${options.name}, id ${nodeId}`);
+    outbox.queue.begin(lastSeqOf(ack));
     outbox.answers = [...node.pots.statuses(), running];
     if (counts.sessions++ === 0 || node.restarting)
       outbox.answers.unshift(message('NodeEvent', { type: 'Started' }));
@@ -639,24 +1044,36 @@ const write = (socket: net.Socket, bytes: string | Buffer) =>
 
 async function send(socket: net.Socket, node: Node, end: AbortSignal): Promise<void> {
   const { outbox } = node;
+  const { queue } = outbox;
   while (!socket.destroyed) {
-    const batch = outbox.batch();
-    if (outbox.answers.length > 0) await write(socket, outbox.answers.splice(0).join(''));
-    else if (end.aborted || node.restarting) {
+    if (outbox.answers.length > 0) {
+      await write(socket, outbox.answers.splice(0).join(''));
+      continue;
+    }
+    if (end.aborted || node.restarting) {
       await write(socket, message('NodeEvent', { type: 'Stopped' }) + message('NodeDrop', {}));
       // Our half only. Were the other closed while Core still sends, the system could throw away our last bytes.
       socket.end();
       socket.setTimeout(LIMITS.leaveMs);
       return;
-    } else if (batch.length > 0) {
-      await write(socket, Buffer.concat(batch)); // when this fails the batch stays, for the next session
-      counts.sent += batch.length;
-      outbox.release(batch);
+    }
+    const batch = queue.next();
+    if (batch !== undefined) {
+      await write(socket, batch.bytes); // when this fails the batch stays, for the next session
+      counts.sent += batch.count;
+      queue.sent(batch);
+      if (!queue.full) outbox.emit('room');
     } else {
-      outbox.emit('empty');
+      if (queue.waiting === 0) outbox.emit('empty');
       await once(outbox, 'work');
     }
   }
+}
+
+/** What Core has of this node on its disk, as it says in answer to a registration; `undefined`: it does not acknowledge. */
+function lastSeqOf({ features, last_seq }: Message['fields']): number | undefined {
+  const acknowledges = Array.isArray(features) && features.includes('event_ack');
+  return acknowledges && Number.isSafeInteger(last_seq) ? (last_seq as number) : undefined;
 }
 
 /** A frame's message: its name, its fields, and their text. */
@@ -693,6 +1110,8 @@ async function receive(frames: AsyncGenerator<Buffer | null>, node: Node): Promi
   for await (const line of frames) {
     const { name, fields, text } = readFrame(line) ?? {};
     if (name === 'NodeCommand') obey(text ?? '', fields?.command, node);
+    if (name === 'EventAck' && Number.isSafeInteger(fields?.seq))
+      node.outbox.acknowledge(fields?.seq as number);
     if (name !== 'Error') continue; // a message this node does not know is no error
     counts.errors++;
     warn('error', `Core says ${fields?.code}: ${fields?.message}`);
@@ -721,7 +1140,7 @@ function obey(text: string, command: unknown, node: Node): void {
 /** Brings lines to the outbox. While that is full the source is not read, and that is what holds the source back. */
 async function takeLines(source: AsyncIterable<Chunk>, node: Node): Promise<void> {
   for await (const line of linesOf(source)) {
-    while (node.outbox.full) await once(node.outbox, 'room');
+    while (node.outbox.queue.full) await once(node.outbox, 'room');
     takeLine(line, node);
   }
 }
@@ -735,7 +1154,8 @@ function takeLine(line: Buffer | null, { options, nodeId, outbox, pots, register
   const own = { nodeId, potId: options.potId, potType: options.potType };
   let event = wrapLine(text, own);
   if (options.raw) event ??= wrapLine(JSON.stringify({ eventid: 'raw', raw: text }), own);
-  const bytes = (event?.frame.length ?? 1) - 1; // without the newline
+  const numberBytes = options.spool === undefined ? 0 : LIMITS.seqBytes;
+  const bytes = (event?.frame.length ?? 1) - 1 + numberBytes; // without the newline
   if (line === null || bytes > LIMITS.frameBytes) {
     counts.oversized++;
     warn('oversized', 'an event above 1 MiB, which Core does not take; skipped');
@@ -747,7 +1167,7 @@ function takeLine(line: Buffer | null, { options, nodeId, outbox, pots, register
       warn('large', `an event of ${bytes} bytes; nodes are told to stay under 64 KiB`);
     const news = pots.meet(event.potId, event.potType);
     if (registered) outbox.say(...news);
-    if (pots.admit(event.potId)) outbox.push(event.frame);
+    if (pots.admit(event.potId)) outbox.queue.push(event.frame);
     else counts.held++;
   }
 }
@@ -828,9 +1248,11 @@ async function main(): Promise<number> {
     console.log(HELP);
     return EXIT.ok;
   }
+  if (options.spool !== undefined) await claimSpool(options.spool);
   const identity = new Identity(options);
   const { nodeId } = identity;
-  const outbox = new Outbox().setMaxListeners(0);
+  const outbox = new Outbox(options, nodeId).setMaxListeners(0);
+  const { queue } = outbox;
   const pots: Pots = new Pots(nodeId, (frame) => outbox.say(frame));
   const reported = { address: '0.0.0.0', port: 0 };
   const node: Node = {
@@ -872,12 +1294,19 @@ async function main(): Promise<number> {
   await Promise.race(ends);
 
   stop.abort();
-  outbox.unbound();
+  queue.unbound();
+  outbox.emit('room');
   await Promise.allSettled(takers);
   if (node.registered) await Promise.race([outbox.emptied(), sessions, delay(LIMITS.drainMs)]);
   end.abort();
   const exitCode = await sessions;
-  const summary = { ...counts, reconnects: Math.max(0, counts.sessions - 1), unsent: outbox.events.length };
+  const spooled = await queue.close();
+  const summary = {
+    ...counts,
+    reconnects: Math.max(0, counts.sessions - 1),
+    unsent: queue.waiting - spooled,
+    spooled,
+  };
   if (!options.quiet) print(`summary ${JSON.stringify(summary)}`);
   return exitCode;
 }

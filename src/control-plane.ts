@@ -15,12 +15,14 @@ import { createBackendActions } from './backends/core-actions.js';
 import { CommandCenter, type KeptCommands, readKeptCommands } from './commands/center.js';
 import type { Config } from './config/config.js';
 import { originsOf } from './config/values.js';
+import { Cursors } from './consumers/cursors.js';
 import type { Control } from './control.js';
 import { Doorkeeper } from './enrolment/doorkeeper.js';
 import type { Gate } from './gate/gate.js';
 import { Registrar } from './gate/registrar.js';
 import type { Sessions } from './gate/sessions.js';
 import type { ShardDoor } from './gate/shard-door.js';
+import type { KeeperThread } from './keeper/keeper-thread.js';
 import type { Ledger } from './ledger/ledger.js';
 import { LIMITS } from './limits.js';
 import { newestDeadLetters } from './log/dead-letter-reader.js';
@@ -36,7 +38,6 @@ import type { Faults } from './rest/routes/debug.js';
 import { createRestServer, type RestServer } from './rest/server.js';
 import type { Health } from './rest/view.js';
 import type { ShardToMain } from './shard/messages.js';
-import type { StateStore } from './state/store.js';
 import type { MainToConsumers } from './stream/consumer-messages.js';
 import { boundedLogger } from './telemetry/bounded-logger.js';
 import { Metrics } from './telemetry/metrics.js';
@@ -51,11 +52,12 @@ export interface KeptNodes {
   readonly registry: NodeRegistry;
   readonly saver: RegistrySaver;
   readonly commands: KeptCommands;
+  readonly cursors: Cursors;
 }
 
 /** The nodes and commands that were known when Core ended. */
 export async function readKeptNodes(
-  state: StateStore,
+  { state, audit }: Pick<Control, 'state' | 'audit'>,
   table: Float64Array,
   ledger: Ledger,
   logger: Logger,
@@ -67,7 +69,10 @@ export async function readKeptNodes(
     logger.warn({ ...restored }, 'some of what was kept of nodes could not be used');
   for (const { serial } of registry.list()) ledger.rowFor(serial);
   saver.watch(registry);
-  return { registry, saver, commands: await readKeptCommands(state) };
+  const cursors = await Cursors.open(state, audit);
+  if (cursors.damaged > 0)
+    logger.error({ consumers: cursors.damaged }, 'named consumers that cannot be read: they start anew');
+  return { registry, saver, commands: await readKeptCommands(state), cursors };
 }
 
 /** Who is forgotten by the registry is forgotten by the ledger. */
@@ -97,6 +102,7 @@ export interface ControlPlaneParts {
   readonly shards: ShardDoor;
   readonly gate: Gate;
   readonly reader: LogReader;
+  readonly keeper: KeeperThread;
   /** To the aggregator, about consumers. */
   tell(message: MainToConsumers): void;
   health(): Health;
@@ -110,12 +116,15 @@ export class ControlPlane {
   readonly rest: RestServer;
   readonly #registry: NodeRegistry;
   readonly #saver: RegistrySaver;
+  readonly #cursors: Cursors;
   readonly #clocks: readonly NodeJS.Timeout[];
 
   constructor(parts: ControlPlaneParts, kept: KeptNodes) {
     const { config, logger, control, stats } = parts;
     this.#registry = kept.registry;
     this.#saver = kept.saver;
+    this.#cursors = kept.cursors;
+    kept.cursors.onOldest = (oldest) => parts.keeper.useCursor(oldest);
     this.commands = this.#makeCommands(parts, kept.commands);
     this.registrar = new Registrar(kept.registry, parts.sessions, parts.table, parts.shards, {
       ledger: parts.ledger,
@@ -134,6 +143,7 @@ export class ControlPlane {
         }),
         access: control.access,
         allowedOrigins: originsOf(config.auth.allowed_origins),
+        cursors: kept.cursors,
         logger,
       },
       (message) => parts.tell(message),
@@ -179,7 +189,7 @@ export class ControlPlane {
   /** What is not in the state yet is written. The shards have ended. */
   async save(): Promise<void> {
     this.commands.close();
-    await this.#saver.close();
+    await Promise.all([this.#saver.close(), this.#cursors.close()]);
   }
 
   #makeCommands({ config, control, shards, logger }: ControlPlaneParts, kept: KeptCommands): CommandCenter {
@@ -232,6 +242,14 @@ export class ControlPlane {
         view,
         removal: { remove: (id) => this.remove(id) },
         commands: this.commands,
+        log: {
+          reader: parts.reader,
+          ledger: parts.ledger,
+          consumers: this.#cursors,
+          deliveries: this.backends,
+          state: () => parts.keeper.state,
+          storage: config.storage,
+        },
         metrics: createRestMetrics(metrics.registry),
         ...(config.server.debug ? { debug: parts.faults } : {}),
       },

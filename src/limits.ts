@@ -85,9 +85,15 @@ export const LIMITS = {
   /** An index entry covers what was written in one group, up to about so much: what one flipped bit can cost, and what
    *  has to be read to check a record. */
   indexBatchBytes: 1 * MiB,
+  /** And what came within so much time: how exactly the index knows when a record was received. */
+  indexBatchMs: 250,
   /** Sequence numbers are reserved on disk so many at a time, before the first of them is used: after a loss of power the
    *  next ones start behind, so that no number is given twice. At 5 million records a second one reservation lasts 13 s. */
   seqReservation: 2 ** 26,
+  /** Finished segments that are not fsynced yet; above it the aggregator waits for the oldest. Each holds two descriptors. */
+  unsyncedSegments: 64,
+  /** How often it is made durable up to where the log is durable: after a loss of power everything behind is checked. */
+  durableMarkMs: 1_000,
   /** The ledger's checkpoint is written after so many bytes of log, or so much time: what is recounted after a crash. */
   checkpointBytes: 64 * MiB,
   checkpointMs: 2_000,
@@ -110,6 +116,12 @@ export const LIMITS = {
   joinBytes: 2 * MiB,
   /** What a consumer that reads the log may have unsent in its socket before it is sent more. */
   replayBacklogBytes: 512 * KiB,
+  /** A consumer that is told its position hears at least so often where it is while nothing passes its filter. */
+  positionIntervalMs: 1_000,
+  /** When Core stops, consumers that read the log have this long to be given the rest of it. */
+  streamFinishMs: 1_000,
+  /** Answers that a WebSocket has not read, besides its full buffer; above it the connection is closed. */
+  consumerAnswerBytes: 1 * MiB,
   /** Named consumers, and the length of a name. */
   namedConsumers: 1000,
   consumerNameLength: 64,
@@ -128,6 +140,12 @@ export const LIMITS = {
   sealLagBytes: 64 * 1024 * MiB,
   /** How often the keeper looks at the disk and at what is due. */
   keeperIntervalMs: 500,
+  /** What the keeper could not do is tried again after so long. */
+  keeperRetryMs: 1_000,
+  /** Main is told of the free space of the disk in steps of this size: it moves all the time. */
+  keeperFreeStepBytes: 16 * MiB,
+  /** A keeper that was told to end has this long for the system call it is in; nothing it does needs to be finished. */
+  keeperStopMs: 2_000,
   /** How often a write that found the disk full is tried again. */
   diskRetryMs: 250,
   /** How often a shard looks for silent nodes. */

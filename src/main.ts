@@ -14,9 +14,11 @@ import { ControlPlane, type KeptNodes, readKeptNodes } from './control-plane.js'
 import { EXIT, FatalError } from './errors.js';
 import { Gate } from './gate/gate.js';
 import { Sessions } from './gate/sessions.js';
+import { KeeperThread } from './keeper/keeper-thread.js';
 import { Ledger } from './ledger/ledger.js';
 import { LIMITS } from './limits.js';
 import { type DataDirectory, holdDataDirectory } from './log/data-directory.js';
+import { readSigningKey } from './log/signing-key.js';
 import { createAggregatorCounters } from './memory/counters.js';
 import { createLedgerTable } from './memory/ledger-table.js';
 import { createSessionTable } from './memory/session-table.js';
@@ -27,6 +29,7 @@ import type { Health } from './rest/view.js';
 import type { ShardToMain } from './shard/messages.js';
 import { AggregatorThread } from './stream/aggregator-thread.js';
 import { ShardSupervisor } from './supervisor.js';
+import { boundedLogger } from './telemetry/bounded-logger.js';
 import { Stats } from './telemetry/stats.js';
 import { Certificates } from './tls/certificates.js';
 
@@ -56,6 +59,7 @@ export class Core {
   readonly #control: Control;
   readonly #certificates: Certificates | undefined;
   readonly #aggregator: AggregatorThread;
+  readonly #keeper: KeeperThread;
   readonly #reader: ReaderThread;
   readonly #shards: ShardSupervisor;
   readonly #gate: Gate;
@@ -70,6 +74,8 @@ export class Core {
   /** Starts Core; resolves when everything listens. Throws a FatalError, with everything it had started ended. */
   static async start(config: Config, version: string, logger: Logger): Promise<Core> {
     const certificates = await Certificates.open(config.tls, logger);
+    // The keeper reads it again; a mistake is said before anything has started.
+    readSigningKey(config.storage.signing_key_file);
     const data = await holdDataDirectory(config.storage.dir);
     let control: Control | undefined;
     let core: Core | undefined;
@@ -78,7 +84,7 @@ export class Core {
       control.checkListeners();
       const table = createSessionTable(config.ingest.max_connections);
       const ledger = new Ledger(createLedgerTable(REGISTRY_LIMITS.nodes + LIMITS.ledgerSpareRows));
-      const kept = await readKeptNodes(control.state, table, ledger, logger);
+      const kept = await readKeptNodes(control, table, ledger, logger);
       core = new Core(config, version, logger, { data, control, certificates, table, ledger, kept });
       await core.#listen(version);
       return core;
@@ -116,6 +122,9 @@ export class Core {
         logger.error('the WebSocket port cannot use the new certificate and keeps the one it has'),
       onConsumer: (message) => this.#plane.backends.receive(message),
       onDeath: (error) => this.#onAggregatorDeath(error),
+    });
+    this.#keeper = new KeeperThread(config, mode, aggregatorCounters, boundedLogger(logger), {
+      onTrouble: (there) => this.#onTrouble('the log cannot be sealed, compressed or shortened', there),
     });
     this.#reader = new ReaderThread(join(config.storage.dir, 'log'), mode, aggregatorCounters, {
       useReader: (port) => this.#aggregator.useReader(port),
@@ -163,6 +172,7 @@ export class Core {
         sessions: this.#sessions,
         shards: this.#shards,
         gate: this.#gate,
+        keeper: this.#keeper,
         reader: this.#reader,
         tell: (message) => this.#aggregator.tell(message),
         health: () => this.#health,
@@ -191,7 +201,7 @@ export class Core {
     const timer = setTimeout(() => this.#shards.abandonRings(), this.#config.server.shutdown_timeout_ms);
     await this.#shards.drain();
     clearTimeout(timer);
-    const runsLeft = await this.#aggregator.finish(deadlineMs);
+    const [runsLeft] = await Promise.all([this.#aggregator.finish(deadlineMs), this.#keeper.stop()]);
     await this.#close(deadlineMs);
     if (runsLeft > 0) {
       this.#logger.fatal({ runsLeft }, 'stopped before everything that was read could be written');
@@ -213,6 +223,7 @@ export class Core {
     if (recounted.records > 0) this.#logger.info(recounted, 'counted what the log holds for the ledger');
     if (recovered.tornBytes > 0 || recovered.reindexedRecords > 0)
       this.#logger.warn(recovered, 'log recovered after an unclean end');
+    this.#keeper.start();
     await this.#shards.start(this.#shardCount());
     await this.#control.serve(this.#plane.rest);
     const backendPort = await this.#plane.listen();
@@ -321,13 +332,14 @@ export class Core {
     return {
       killShard: (slot: number) => this.#shards.post(slot, { type: 'die' }),
       killAggregator: () => this.#aggregator.die(),
+      killKeeper: () => this.#keeper.die(),
       killReader: () => this.#reader.die(),
     };
   }
 
   async #close(deadlineMs: number): Promise<void> {
     this.#certificates?.close();
-    await Promise.all([this.#shards.close(), this.#plane.close(), this.#reader.close()]);
+    await Promise.all([this.#shards.close(), this.#plane.close(), this.#reader.close(), this.#keeper.stop()]);
     await this.#plane.save();
     await this.#control.close(deadlineMs);
     this.#data.release();
@@ -338,7 +350,7 @@ export class Core {
     this.#stopping = true;
     this.#gate.stop();
     this.#certificates?.close();
-    await Promise.all([this.#shards.close(), this.#plane.close(), this.#reader.close()]);
+    await Promise.all([this.#shards.close(), this.#plane.close(), this.#reader.close(), this.#keeper.stop()]);
     await this.#aggregator.finish(Date.now());
     await this.#plane.save();
   }

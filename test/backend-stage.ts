@@ -16,6 +16,7 @@ import { createBackendActions } from '../src/backends/core-actions.js';
 import type { BackendFailure } from '../src/backends/failure.js';
 import { SharedPort } from '../src/backends/port.js';
 import { loadConfig } from '../src/config/load.js';
+import { Cursors } from '../src/consumers/cursors.js';
 import { createAggregatorCounters } from '../src/memory/counters.js';
 import { createLedgerTable } from '../src/memory/ledger-table.js';
 import { createRingMemory, RingProducer, RUN } from '../src/memory/ring.js';
@@ -102,7 +103,9 @@ export class BackendStage {
   rawPort = 0;
 
   static async start(cleanup: Cleanup, options: StageOptions = {}): Promise<BackendStage> {
-    const stage = new BackendStage(temporaryFolder(cleanup), options);
+    const state = { async *read() {}, async write() {} };
+    const cursors = await Cursors.open(state, { record() {} });
+    const stage = new BackendStage(temporaryFolder(cleanup), options, cursors);
     afterwards(cleanup, () => stage.stop());
     stage.proxyPort = (await stage.aggregator.ready).proxyPort;
     await new Promise<void>((resolve) => stage.#server.listen(0, '127.0.0.1', resolve));
@@ -111,7 +114,7 @@ export class BackendStage {
     return stage;
   }
 
-  private constructor(folder: string, options: StageOptions) {
+  private constructor(folder: string, options: StageOptions, cursors: Cursors) {
     const { config } = loadConfig({
       file: join(folder, 'config.toml'),
       explicit: false,
@@ -156,6 +159,7 @@ export class BackendStage {
         },
         access: this.access,
         allowedOrigins: options.allowedOrigins ?? [],
+        cursors,
         logger: pino({ level: 'info' }, { write: (line: string) => this.logLines.push(line) }),
       },
       (message) => this.aggregator.tell(message),

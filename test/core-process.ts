@@ -148,6 +148,10 @@ export class CoreProcess {
     return this.lines.all.find(({ msg }) => msg === 'ready')!.mode as 'native' | 'portable';
   }
 
+  get ended(): boolean {
+    return this.#exit !== undefined;
+  }
+
   async ready(): Promise<LogLine> {
     const line = await this.line('ready');
     this.#ports = line as unknown as Ports;

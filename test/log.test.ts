@@ -18,12 +18,11 @@ import {
   parseSegmentName,
   segmentName,
 } from '../src/log/format.js';
-import { recoverLog } from '../src/log/recovery.js';
 import { isDiskFull } from '../src/log/segment-writer.js';
 import { loadAddon } from '../src/native/addon.js';
 import { SEED } from './frames.js';
 import { checkLog, dataFiles, linesOf, readIndex, temporaryFolder, text, write } from './log-files.js';
-import { openWriter } from './open-writer.js';
+import { openWriter, recover } from './open-writer.js';
 import { skipped } from './scanner-run.js';
 
 const seq = fc.nat(Number.MAX_SAFE_INTEGER);
@@ -117,15 +116,38 @@ for (const mode of ['portable', 'native'] as const) {
     it('keeps what the index says of a batch: when it came, how much it was', (t) => {
       const folder = temporaryFolder(t);
       const writer = openWriter(folder, 1 << 20, addon);
-      write(writer, 100);
+      let record = 1;
+      // What comes together is one entry; what comes later, or earlier because a clock was set back, is another.
+      for (const receivedMs of [1_000, 1_001, 1_249, 1_250, 1_251, 1_600, 900, 1_149]) {
+        writer.append(linesOf(record, 3), 3, receivedMs);
+        record += 3;
+      }
       writer.flushIndex();
       const { entries } = readIndex(readFileSync(join(folder, `${segmentName(1)}.idx`)));
-      assert.equal(entries.length, 100);
       assert.deepEqual(
         entries.map(({ receivedMs, recordCount }) => [receivedMs, recordCount]),
-        entries.map((_, i) => [1_000 + i, 1 + (i % 4)]),
+        [
+          [1_000, 9],
+          [1_250, 6],
+          [1_600, 3],
+          [900, 6],
+        ],
       );
       writer.close();
+    });
+
+    it('lets no index entry cover much more than a MiB', (t) => {
+      const folder = temporaryFolder(t);
+      const writer = openWriter(folder, 1 << 30, addon);
+      const lines = Buffer.from(`{"s":"${'x'.repeat(300_000)}"}\n`);
+      for (let i = 0; i < 20; i++) writer.append(lines, 1, 1);
+      writer.close();
+      const { entries } = readIndex(readFileSync(join(folder, `${segmentName(1)}.idx`)));
+      assert.deepEqual(
+        entries.map(({ recordCount }) => recordCount),
+        [3, 3, 3, 3, 3, 3, 2],
+      );
+      checkLog(folder);
     });
 
     it('goes on after every restart where it stopped', (t) => {
@@ -133,9 +155,10 @@ for (const mode of ['portable', 'native'] as const) {
       let next = 1;
       for (let start = 0; start < 6; start++) {
         const writer = openWriter(folder, 700, addon);
+        assert.ok(writer.recovered.clean);
         assert.deepEqual(
-          { ...writer.recovered },
-          { nextSeq: next, segments: dataFiles(folder).length, tornBytes: 0, reindexedRecords: 0 },
+          [writer.recovered.nextSeq, writer.recovered.segments, writer.recovered.tornBytes],
+          [next, dataFiles(folder).length, 0],
         );
         next = write(writer, start * 7, next);
         writer.close();
@@ -148,8 +171,8 @@ for (const mode of ['portable', 'native'] as const) {
       const folder = temporaryFolder(t);
       const writer = openWriter(folder, 1 << 20, addon);
       const next = write(writer, 70);
-      // 64 entries were written when the 65th came, the rest is only in memory: as when the process is killed.
-      const recovered = recoverLog(folder);
+      // The index is only in memory: as when the process is killed.
+      const recovered = recover(folder);
       assert.equal(recovered.nextSeq, next);
       assert.equal(recovered.tornBytes, 0);
       assert.ok(recovered.reindexedRecords > 0);

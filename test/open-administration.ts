@@ -9,6 +9,7 @@ export function openAdministration(audit: AuditEntry[] = []): Administration {
   return {
     access: {
       check: () => ({ principal: LOCAL }),
+      onChange: () => () => {},
       tokens: () => [],
       token: () => undefined,
       stateOf: () => 'active',

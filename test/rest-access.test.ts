@@ -29,6 +29,7 @@ import { createRestMetrics } from '../src/telemetry/rest-metrics.js';
 import { Stats } from '../src/telemetry/stats.js';
 import { afterwards, temporaryFolder } from './core-process.js';
 import { idleCommands } from './idle-commands.js';
+import { idleLog } from './idle-log.js';
 
 type Limit = 'all' | 'nodes' | 'events';
 
@@ -40,6 +41,7 @@ interface Row {
 }
 
 const READ: readonly Role[] = ['read', 'command', 'admin'];
+const STREAM: readonly Role[] = ['stream', 'admin'];
 const ADMIN: readonly Role[] = ['admin'];
 const EVERY_SCOPE: readonly Limit[] = ['all', 'nodes', 'events'];
 
@@ -71,6 +73,15 @@ const TABLE: Readonly<Record<string, Row>> = {
   'GET /api/v1/honeypots': { roles: READ, scopes: EVERY_SCOPE },
   'GET /api/v1/stats': { roles: READ, scopes: ['all', 'events'] },
   'GET /metrics': { roles: READ, scopes: ['all', 'events'] },
+  'GET /api/v1/events': { roles: STREAM, scopes: EVERY_SCOPE },
+  'GET /api/v1/events/stream': { roles: STREAM, scopes: EVERY_SCOPE },
+  'GET /api/v1/consumers': { roles: READ, scopes: ['all'] },
+  'GET /api/v1/consumers/:name': { roles: READ, scopes: ['all'] },
+  'DELETE /api/v1/consumers/:name': { roles: ADMIN, scopes: ['all'] },
+  'GET /api/v1/deliveries': { roles: READ, scopes: ['all'] },
+  'GET /api/v1/ledger': { roles: READ, scopes: ['all', 'events'] },
+  'GET /api/v1/ledger/nodes': { roles: READ, scopes: EVERY_SCOPE },
+  'GET /api/v1/log': { roles: READ, scopes: ['all', 'events'] },
   'GET /api/v1/dead-letters': { roles: READ, scopes: ['all'] },
   'GET /api/v1/audit': { roles: ADMIN, scopes: ['all'] },
   'GET /api/v1/tokens': { roles: ADMIN, scopes: ['all'] },
@@ -86,6 +97,7 @@ const TABLE: Readonly<Record<string, Row>> = {
   'DELETE /api/v1/enrolment-window': { roles: ADMIN, scopes: ['all'] },
   'POST /debug/shards/:shard/kill': { roles: ADMIN, scopes: ['all'] },
   'POST /debug/aggregator/kill': { roles: ADMIN, scopes: ['all'] },
+  'POST /debug/keeper/kill': { roles: ADMIN, scopes: ['all'] },
   'POST /debug/reader/kill': { roles: ADMIN, scopes: ['all'] },
 };
 
@@ -144,9 +156,10 @@ class Rest {
       },
       logger: pino({ level: 'info' }, { write: (line: string) => rest.logLines.push(line) }),
       core: {
-        debug: { killShard() {}, killAggregator() {}, killReader() {} },
+        debug: { killShard() {}, killAggregator() {}, killReader() {}, killKeeper() {} },
         removal: { remove: async () => true },
         commands: idleCommands(rest.registry),
+        log: idleLog(),
         metrics: createRestMetrics(metrics.registry),
         view: createCoreView({
           registry: rest.registry,

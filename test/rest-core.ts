@@ -17,12 +17,14 @@ import { createLedgerTable } from '../src/memory/ledger-table.js';
 import { createSessionTable } from '../src/memory/session-table.js';
 import { NodeRegistry } from '../src/registry/registry.js';
 import { createCoreView } from '../src/rest/core-view.js';
+import type { LogView } from '../src/rest/log-view.js';
 import { createRestServer, type RestServer, type RunningCore } from '../src/rest/server.js';
 import type { CoreView, Health } from '../src/rest/view.js';
 import { Metrics } from '../src/telemetry/metrics.js';
 import { createRestMetrics } from '../src/telemetry/rest-metrics.js';
 import { Stats } from '../src/telemetry/stats.js';
 import { idleCommands } from './idle-commands.js';
+import { idleLog } from './idle-log.js';
 import { openAdministration } from './open-administration.js';
 
 export const STARTED_MS = Date.UTC(2026, 10, 20, 12, 0, 0);
@@ -56,6 +58,7 @@ export interface RestCoreOptions {
   readonly allowedOrigins?: string;
   readonly requestsPerMinute?: number;
   readonly debug?: NonNullable<RunningCore['debug']>;
+  readonly log?: Partial<LogView>;
 }
 
 export class RestCore {
@@ -117,6 +120,7 @@ export class RestCore {
         view: options.view?.(this) ?? this.view,
         removal: { remove: (id) => this.remove(id) },
         commands: idleCommands(this.registry),
+        log: idleLog(options.log),
         metrics: createRestMetrics(this.metrics.registry),
         ...(options.debug === undefined ? {} : { debug: options.debug }),
       },

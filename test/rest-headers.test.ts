@@ -227,7 +227,7 @@ test("the documentation's page loads nothing from elsewhere and runs no script t
 
 test('paths, headers and bodies that are too long, and bodies that are no JSON, are refused by name', async () => {
   const core = await startRest({
-    debug: { killShard: () => {}, killAggregator: () => {}, killReader: () => {} },
+    debug: { killShard: () => {}, killAggregator: () => {}, killReader: () => {}, killKeeper: () => {} },
   });
   const cases: [number, string, () => Promise<Answer>][] = [
     [414, 'URI_TOO_LONG', () => core.get(`/api/v1/nodes?name=${'x'.repeat(REST_LIMITS.urlChars)}`)],

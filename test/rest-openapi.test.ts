@@ -22,7 +22,7 @@ const SCHEMA_TYPES = new Set(['string', 'number', 'integer', 'boolean', 'object'
 async function documentOf(): Promise<Document> {
   const core = await startRest({
     requestsPerMinute: 1_000_000,
-    debug: { killShard() {}, killAggregator() {}, killReader() {} },
+    debug: { killShard() {}, killAggregator() {}, killReader() {}, killKeeper() {} },
   });
   return (await core.get('/openapi.json')).json;
 }

@@ -7,8 +7,10 @@
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
+import type { Cursors } from '../consumers/cursors.js';
+import type { DeliveriesView, Delivery } from '../consumers/named-consumers.js';
 import { LIMITS } from '../limits.js';
-import type { ConsumersToMain, MainToConsumers } from '../stream/consumer-messages.js';
+import type { ConsumersToMain, DeliveryState, MainToConsumers } from '../stream/consumer-messages.js';
 import type { BackendAccess } from './access.js';
 import type { BackendActions } from './actions.js';
 import type { PageRule } from './pages.js';
@@ -25,22 +27,24 @@ export interface BackendParts {
   onRegistered(name: string, type: string, from: string): void;
 }
 
-export class Backends {
-  readonly #actions: BackendActions;
+export class Backends implements DeliveriesView {
   readonly #tell: (message: MainToConsumers) => void;
   readonly #webSockets: WebSocketBackends;
   readonly #raw: RawBackends;
   readonly #forgetAccess: () => void;
   #restPort = 0;
+  /** Whoever asked for the deliveries and has not been answered, by number. */
+  readonly #asking = new Map<number, (rows: readonly DeliveryState[]) => void>();
+  #lastAsked = 0;
 
   constructor(
     parts: Pick<BackendParts, 'actions' | 'access' | 'logger'> & {
       readonly allowedOrigins: readonly string[];
+      readonly cursors: Cursors;
     },
     tell: (message: MainToConsumers) => void,
   ) {
-    const { actions, access, logger, allowedOrigins } = parts;
-    this.#actions = actions;
+    const { actions, access, logger, allowedOrigins, cursors } = parts;
     this.#tell = tell;
     const shared: BackendParts = {
       actions,
@@ -55,7 +59,7 @@ export class Backends {
     };
     const strangers = new Strangers();
     const pages = (): PageRule => ({ allowedOrigins, restPort: this.#restPort });
-    this.#webSockets = new WebSocketBackends(shared, strangers, pages, tell);
+    this.#webSockets = new WebSocketBackends(shared, cursors, strangers, pages, tell);
     this.#raw = new RawBackends(shared, strangers, tell);
     this.#forgetAccess = access.onChange((change) => {
       this.#webSockets.changed(change);
@@ -73,6 +77,8 @@ export class Backends {
     switch (message.type) {
       case 'consumer-asks':
       case 'consumer-says':
+      case 'consumer-started':
+      case 'consumer-acked':
       case 'consumer-gone':
         this.#webSockets.receive(message);
         break;
@@ -81,10 +87,24 @@ export class Backends {
       case 'subscription-over':
         this.#raw.receive(message);
         break;
-      case 'node-names-wanted':
-        void this.#sendNames(message.asked);
+      case 'deliveries':
+        this.#asking.get(message.asked)?.(message.rows);
+        this.#asking.delete(message.asked);
         break;
     }
+  }
+
+  async deliveries(): Promise<readonly Delivery[]> {
+    const asked = ++this.#lastAsked;
+    const rows = await new Promise<readonly DeliveryState[]>((resolve) => {
+      this.#asking.set(asked, resolve);
+      this.#tell({ type: 'deliveries-wanted', asked });
+    });
+    return rows.flatMap(({ kind, number, sinceMs, ...rest }) => {
+      const about = kind === 'raw' ? this.#raw.about(number) : this.#webSockets.about(number);
+      // It has gone in the meantime.
+      return about === undefined ? [] : [{ consumer: number, kind, connectedMs: sinceMs, ...about, ...rest }];
+    });
   }
 
   /** A connection on the REST port that speaks JSON; `first` is what was read of it. */
@@ -95,20 +115,9 @@ export class Backends {
   /** Ends raw connections once they have what is on its way to them; the WebSockets are the aggregator's to end. */
   close(): Promise<void> {
     this.#forgetAccess();
+    for (const answer of this.#asking.values()) answer([]);
+    this.#asking.clear();
     return this.#raw.close();
-  }
-
-  async #sendNames(asked: number): Promise<void> {
-    let names: [string, string][] = [];
-    for (const { id, name, connected } of this.#actions.nodes()) {
-      if (!connected) continue;
-      names.push([String(id), name]);
-      if (names.length < LIMITS.nodeNamesAtOnce) continue;
-      this.#tell({ type: 'node-names', asked, nodes: names, last: false });
-      names = [];
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    this.#tell({ type: 'node-names', asked, nodes: names, last: true });
   }
 }
 

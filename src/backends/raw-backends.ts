@@ -99,12 +99,16 @@ export class RawBackends {
         this.#subscribed.delete(message.subscription);
         entry.subscription = undefined;
         entry.onSubscribed?.();
-        if (message.reason === 'too slow')
-          entry.backend.fail('UNAVAILABLE', 'the events were not read fast enough');
-        else entry.backend.fail('UNAVAILABLE', message.reason);
+        entry.backend.fail('UNAVAILABLE', message.reason);
         break;
       }
     }
+  }
+
+  /** IP address of whoever subscribed, who has no name. */
+  about(subscription: number): { readonly remote: string; readonly name: null } | undefined {
+    const entry = this.#subscribed.get(subscription);
+    return entry && { remote: entry.address, name: null };
   }
 
   changed(change: AccessChange): void {

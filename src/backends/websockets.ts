@@ -13,6 +13,7 @@
  */
 import type { Logger } from 'pino';
 import { type Principal, permits, type Scope } from '../access/principal.js';
+import type { Cursors } from '../consumers/cursors.js';
 import { LIMITS } from '../limits.js';
 import type {
   ConsumersToMain,
@@ -28,7 +29,16 @@ import type { Strangers } from './strangers.js';
 import { Turns } from './turns.js';
 
 /** Close codes of our own, in the range that RFC 6455 leaves to applications; they follow the HTTP status. */
-const CLOSE = { goodbye: 1000, unauthorized: 4401, ended: 4403, late: 4408 } as const;
+const CLOSE = {
+  goodbye: 1000,
+  /** Another connection has its name now. */
+  replaced: 4001,
+  unauthorized: 4401,
+  ended: 4403,
+  /** The named consumer that it was is no more. */
+  removed: 4404,
+  late: 4408,
+} as const;
 
 interface Entry {
   readonly number: number;
@@ -39,10 +49,13 @@ interface Entry {
   deadline: NodeJS.Timeout | undefined;
   /** It does not want the stream. */
   unsubscribed: boolean;
+  /** It has the name that it asked for. */
+  isNamed: boolean;
 }
 
 export class WebSocketBackends {
   readonly #parts: BackendParts;
+  readonly #cursors: Cursors;
   readonly #access: BackendAccess;
   readonly #strangers: Strangers;
   readonly #logger: Logger;
@@ -52,11 +65,14 @@ export class WebSocketBackends {
 
   constructor(
     parts: BackendParts,
+    cursors: Cursors,
     strangers: Strangers,
     pages: () => PageRule,
     tell: (message: MainToConsumers) => void,
   ) {
     this.#parts = parts;
+    this.#cursors = cursors;
+    cursors.onRemoved = (consumer) => this.#close(consumer, CLOSE.removed, 'the consumer was removed');
     this.#access = parts.access;
     this.#strangers = strangers;
     this.#logger = parts.logger;
@@ -76,10 +92,22 @@ export class WebSocketBackends {
       case 'consumer-says':
         this.#entries.get(message.consumer)?.turns.push(message.text);
         break;
+      case 'consumer-started':
+        this.#cursors.started(message.consumer, message.nextSeq);
+        break;
+      case 'consumer-acked':
+        this.#cursors.acked(message.consumer, message.nextSeq);
+        break;
       case 'consumer-gone':
         this.#gone(message.consumer);
         break;
     }
+  }
+
+  /** IP address of a consumer, and its name. */
+  about(number: number): { readonly remote: string; readonly name: string | null } | undefined {
+    const entry = this.#entries.get(number);
+    return entry && { remote: entry.request.address, name: entry.isNamed ? entry.request.name! : null };
   }
 
   changed(change: AccessChange): void {
@@ -98,8 +126,11 @@ export class WebSocketBackends {
       host: host === '' ? undefined : host,
     });
     if (principal !== undefined) {
-      this.#enter(number, request, principal);
-      return { kind: 'granted', scope: streamScope(principal) };
+      const claim = this.#claim(number, request, principal);
+      if (claim.refused !== undefined) return claim.refused;
+      const entry = this.#enter(number, request, principal);
+      entry.isNamed = request.name !== undefined;
+      return granted(streamScope(principal), claim.cursor);
     }
     if (refusal !== 'missing') {
       if (refusal !== 'locked') this.#logger.warn({ address, reason: refusal }, 'WebSocket refused');
@@ -133,26 +164,53 @@ export class WebSocketBackends {
       turns,
       deadline: undefined,
       unsubscribed: false,
+      isNamed: false,
     };
     this.#entries.set(number, entry);
     return entry;
   }
 
+  /** Gives the consumer the name it asked for, if it asked for one and may have it. */
+  #claim(
+    number: number,
+    { name, address }: UpgradeRequest,
+    principal: Principal,
+  ): { readonly refused?: RefusedVerdict; readonly cursor?: number } {
+    if (name === undefined) return {};
+    if (streamScope(principal) === undefined) return { refused: NO_STREAM };
+    const claim = this.#cursors.claim(name, number, { principal, from: address });
+    if (claim.kind === 'refused') return { refused: claim.why === 'full' ? TOO_MANY_NAMES : FOREIGN_NAME };
+    if (claim.replaced !== undefined)
+      this.#close(claim.replaced, CLOSE.replaced, 'another connection has this name now');
+    return claim.cursor === undefined ? {} : { cursor: claim.cursor };
+  }
+
   #answer(entry: Entry, { text, next }: Reply): void {
-    const { number, conversation } = entry;
-    if (next.kind === 'granted') this.#noStranger(entry);
+    const { number, request, conversation } = entry;
+    const { principal } = conversation;
+    let cursor: number | undefined;
+    let refused: RefusedVerdict | undefined;
+    if (next.kind === 'granted') {
+      this.#noStranger(entry);
+      if (!entry.isNamed) ({ refused, cursor } = this.#claim(number, request, next.principal));
+      else if (!this.#mayGoOn(request.name!, next.principal)) refused = FOREIGN_NAME;
+      if (refused === undefined) entry.isNamed = request.name !== undefined;
+    }
     if (next.kind === 'subscribe' || next.kind === 'unsubscribe')
       entry.unsubscribed = next.kind === 'unsubscribe';
-    const scope =
-      conversation.principal === undefined || entry.unsubscribed
-        ? undefined
-        : streamScope(conversation.principal);
-    const changes = next.kind !== 'go on' && next.kind !== 'end';
-    const verdict: Verdict | undefined = changes ? { kind: 'granted', scope } : undefined;
+    const scope = principal === undefined || entry.unsubscribed ? undefined : streamScope(principal);
+    const changes = next.kind !== 'go on' && next.kind !== 'end' && refused === undefined;
+    const verdict = changes ? granted(scope, cursor) : undefined;
     this.#tell({ type: 'consumer-answer', consumer: number, text, verdict });
+    if (refused !== undefined) return this.#close(number, CLOSE.ended, refused.text);
     if (next.kind !== 'end') return;
     if (next.why === 'goodbye') this.#close(number, CLOSE.goodbye, 'goodbye');
     else this.#close(number, CLOSE.unauthorized, 'the token is not valid');
+  }
+
+  /** Somebody else than before has the connection, and with it the name. */
+  #mayGoOn(name: string, principal: Principal): boolean {
+    return streamScope(principal) !== undefined && this.#cursors.mayUse(name, principal);
   }
 
   #close(number: number, code: number, reason: string): void {
@@ -164,6 +222,7 @@ export class WebSocketBackends {
     const entry = this.#entries.get(number);
     if (entry === undefined) return;
     this.#entries.delete(number);
+    this.#cursors.gone(number);
     entry.turns.end();
     this.#noStranger(entry);
   }
@@ -181,12 +240,21 @@ export function streamScope(principal: Principal): Scope | undefined {
   return permits(principal, 'stream') ? principal.scope : undefined;
 }
 
-function refused(status: string, text: string): Verdict {
+type RefusedVerdict = Extract<Verdict, { kind: 'refused' }>;
+
+function granted(scope: Scope | undefined, cursor: number | undefined): Verdict {
+  return cursor === undefined ? { kind: 'granted', scope } : { kind: 'granted', scope, cursor };
+}
+
+function refused(status: string, text: string): RefusedVerdict {
   return { kind: 'refused', status, text };
 }
 
 const FORBIDDEN = refused('403 Forbidden', 'pages of this origin may not connect; see auth.allowed_origins');
 const UNAUTHORIZED = refused('401 Unauthorized', 'the token is not valid');
+const NO_STREAM = refused('403 Forbidden', 'a named consumer needs a token with the role stream');
+const FOREIGN_NAME = refused('403 Forbidden', 'this consumer belongs to another token');
+const TOO_MANY_NAMES = refused('503 Service Unavailable', 'there are as many named consumers as Core keeps');
 const TOO_MANY = refused('503 Service Unavailable', 'too many connections without a token');
 
 const REFUSED: Readonly<Record<Exclude<Refusal, 'missing'>, Verdict>> = {

@@ -3,6 +3,8 @@
  * kept over restarts, and holds retention back. Owned by main.
  */
 
+import type { Actor } from '../access/principal.js';
+
 export interface NamedConsumer {
   readonly name: string;
   /** The first record that it has not acknowledged. */
@@ -18,8 +20,9 @@ export interface NamedConsumer {
 export interface NamedConsumersView {
   list(): readonly NamedConsumer[];
   get(name: string): NamedConsumer | undefined;
-  /** Forgets it, and closes its connection. False: there is none. Resolves when that is durable. */
-  remove(name: string): Promise<boolean>;
+  /** Forgets it, and closes its connection. False: there is none. Resolves when that is durable. Who it was stands in the
+   *  audit trail, where it is said. Rejects with StateBacklogFull where the state does not reach the disk. */
+  remove(name: string, actor?: Actor): Promise<boolean>;
 }
 
 /** What a connected consumer has been sent: the ledger of deliveries. */

@@ -40,6 +40,8 @@ export interface LogState {
   readonly freeBytes: number;
   /** Of the newest seal, hexadecimal; null before the first. */
   readonly chain: string | null;
+  /** Why something that is due cannot be done at present; it is tried again. */
+  readonly trouble: string | null;
 }
 
 export type MainToKeeper =
@@ -57,6 +59,8 @@ export type KeeperToMain =
       readonly type: 'sealed';
       readonly segment: number;
       readonly records: number;
+      /** Of them: those that cannot be read. */
+      readonly damagedRecords: number;
       readonly bytes: number;
       readonly sha256: string;
       readonly chain: string;

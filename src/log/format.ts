@@ -17,12 +17,13 @@ export const INDEX_ENTRY_BYTES = 48;
 const INDEX_MAGIC = 0x58494248; // "HBIX" read little-endian
 const INDEX_VERSION = 1;
 
-/** One batch of a segment: lines that were written together. */
+/** One batch of a segment: neighbouring lines. */
 export interface IndexEntry {
   baseSeq: number;
   offsetBytes: number;
   lengthBytes: number;
   recordCount: number;
+  /** When its first record was received; its last one less than LIMITS.indexBatchMs later, or so. */
   receivedMs: number;
   crc: number;
 }
@@ -60,14 +61,29 @@ export function decodeIndexHeader(bytes: Buffer): number | undefined {
   return Number(bytes.readBigUInt64LE(8));
 }
 
+/** When the index was made, ms since 1970; undefined where that cannot be read. */
+export function indexCreatedMs(bytes: Buffer): number | undefined {
+  return decodeIndexHeader(bytes) === undefined ? undefined : bytes.readDoubleLE(16);
+}
+
 /** Writes u64 without a bigint: the aggregator does this for every batch. */
-function writeU64(target: Buffer, value: number, at: number): void {
+export function writeU64(target: Buffer, value: number, at: number): void {
   target.writeUInt32LE(value % 2 ** 32, at);
   target.writeUInt32LE(Math.floor(value / 2 ** 32), at + 4);
 }
 
-function readU64(source: Buffer, at: number): number {
+export function readU64(source: Buffer, at: number): number {
   return source.readUInt32LE(at) + source.readUInt32LE(at + 4) * 2 ** 32;
+}
+
+/** A whole index. */
+export function encodeIndex(firstSeq: number, createdMs: number, entries: readonly IndexEntry[]): Buffer {
+  const bytes = Buffer.alloc(INDEX_HEADER_BYTES + entries.length * INDEX_ENTRY_BYTES);
+  encodeIndexHeader(firstSeq, createdMs).copy(bytes);
+  entries.forEach((entry, i) => {
+    encodeIndexEntry(entry, bytes, INDEX_HEADER_BYTES + i * INDEX_ENTRY_BYTES);
+  });
+  return bytes;
 }
 
 export function encodeIndexEntry(entry: IndexEntry, target: Buffer, at: number): void {

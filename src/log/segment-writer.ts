@@ -1,24 +1,29 @@
 /**
  * Appends batches to the log. Owned by the aggregator; the one writer of the data directory's log.
  *
- * Data first, then its index entry, so that an index never promises what the data does not hold. A batch that could
- * not be written whole (disk full) leaves the writer where it was: the same call may be made again, and writes over
- * what half of it left behind. Index entries are collected and written in groups: recovery can make them again.
+ *   append() --> data of the open segment --> (full or old: finished, the next one is opened)
+ *   sync()   --> a group: everything appended before it is fsynced on a pool thread, then durableSeq moves
+ *
+ *   durableSeq <= nextSeq <= reservation.limit        segments are fsynced in order, one group after the other
+ *
+ * A group is the finished segments that no group has covered yet, the open one as far as it is written, and the folder where
+ * files were created. So durableSeq never passes a record of which the file, its name or an earlier record may be lost.
+ *
+ * Throws what the file system says: a full disk (isDiskFull) passes, the same call may be made again and nothing has changed.
+ * Everything else, and every fsync that failed, is the end: the kernel may have dropped what it could not write, and a second
+ * fsync would say that all is well.
  */
-
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { makeFolder } from '../folders.js';
+import { LIMITS } from '../limits.js';
 import type { Addon } from '../native/addon.js';
-import { type LogFiles, REAL_FILES } from './files.js';
-import {
-  encodeIndexEntry,
-  encodeIndexHeader,
-  INDEX_ENTRY_BYTES,
-  INDEX_HEADER_BYTES,
-  segmentName,
-} from './format.js';
+import { type LogFiles, REAL_FILES, readWhole } from './files.js';
+import { INDEX_ENTRY_BYTES, segmentName } from './format.js';
+import { type Crc32, OpenSegment } from './open-segment.js';
+import { RecentEnds } from './recent-ends.js';
 import { type RecoveredLog, recoverLog } from './recovery.js';
+import { type LogPlace, Reservation } from './reservation.js';
 
 /** How far the log is written: everything before `nextSeq` can be read by any thread. */
 export interface LogEnd {
@@ -30,16 +35,30 @@ export interface LogEnd {
   readonly durableSeq: number;
 }
 
-/** Index entries collected before they are written. */
-const INDEX_GROUP_ENTRIES = 64;
 /** The page cache is trimmed in steps of this size, this far behind the end: fresh pages may still be read. */
 const TRIM_STEP_BYTES = 16 * 1024 * 1024;
 const TRIM_LAG_BYTES = 16 * 1024 * 1024;
+/** At an fsync an index entry is closed that covers so much: the index stays below a hundredth of the data. */
+const WORTH_AN_ENTRY_BYTES = 100 * INDEX_ENTRY_BYTES;
+/** What the longest fsync is remembered for. */
+const LONGEST_WINDOW_MS = 30_000;
+/** Finished segments of which readTail() remembers the size. */
+const TAIL_SEGMENTS = 64;
+const NEWLINE = 0x0a;
+const NOTHING = Buffer.alloc(0);
 
 /** Errors that pass by themselves when somebody makes room. */
 export function isDiskFull(error: unknown): boolean {
   const { code } = error as NodeJS.ErrnoException;
   return code === 'ENOSPC' || code === 'EDQUOT';
+}
+
+/** An fsync that failed. Has no code: it never passes by itself, not even where it was a full disk that it met. */
+export class SyncError extends Error {
+  constructor(cause: Error) {
+    super(`fsync: ${cause.message}`, { cause });
+    this.name = 'SyncError';
+  }
 }
 
 /** What the log's owner sets, and is told. */
@@ -52,25 +71,15 @@ export interface WriterOptions {
   readonly fsyncIntervalMs: number;
   readonly addon: Addon | undefined;
   readonly files?: LogFiles;
+  /** For tests: numbers reserved at a time, and what stands for the machine's boot id. */
+  readonly reservationBlock?: number;
+  readonly bootId?: Buffer;
   /** An fsync begins that covers everything appended before this call. */
   onSyncStart(): void;
-  /** It is over, all of that is on the disk: `durableSeq` has moved. */
+  /** It is over, all of that is on the disk: `durableSeq` has moved. With `never`: was handed to the system. */
   onDurable(): void;
   /** An fsync failed: what was appended since the last one may be lost, and cannot be asked for again. */
   onSyncFailed(error: Error): void;
-}
-
-interface Segment {
-  readonly firstSeq: number;
-  readonly openedMs: number;
-  readonly data: number;
-  readonly index: number;
-  sizeBytes: number;
-  indexBytes: number;
-  trimmedBytes: number;
-  /** System calls on pool threads that still use the data descriptor; it is closed after the last one. */
-  pending: number;
-  sealed: boolean;
 }
 
 export class SegmentWriter {
@@ -85,53 +94,62 @@ export class SegmentWriter {
   syncMs = 0;
   readonly #options: WriterOptions;
   readonly #files: LogFiles;
-  readonly #folder: string;
-  readonly #segmentBytes: number;
   readonly #addon: Addon | undefined;
-  /** An fsync is under way. */
+  readonly #crc32: Crc32;
+  readonly #reservation: Reservation;
+  /** Where the log ended when this writer began. */
+  readonly #start: LogPlace;
+  #segment: OpenSegment | undefined;
+  /** Finished, and not fsynced yet; the oldest first. */
+  #unsynced: OpenSegment[] = [];
+  /** The last finished ones: where they are and how large. */
+  #finishedTail: { readonly firstSeq: number; readonly path: string; readonly sizeBytes: number }[] = [];
+  readonly #recent = new RecentEnds();
+  /** Files were created since the folder was fsynced last. */
+  #created = false;
   #syncing = false;
-  #lastSyncMs = 0;
-  readonly #crc32: (bytes: Uint8Array) => number;
-  #segment: Segment | undefined;
-  readonly #group = Buffer.alloc(INDEX_GROUP_ENTRIES * INDEX_ENTRY_BYTES);
-  #groupBytes = 0;
-  readonly #entry = { baseSeq: 0, offsetBytes: 0, lengthBytes: 0, recordCount: 0, receivedMs: 0, crc: 0 };
+  #failed = false;
+  #closed = false;
+  #lastSyncMs = Number.NEGATIVE_INFINITY;
+  #longestMs = 0;
+  #longestBeforeMs = 0;
+  #longestSinceMs = 0;
 
   constructor(options: WriterOptions) {
-    const { folder, segmentBytes, addon } = options;
+    const { folder, addon } = options;
     makeFolder(folder, 0o750);
     this.#options = options;
     this.#files = options.files ?? REAL_FILES;
-    this.#folder = folder;
-    this.#segmentBytes = segmentBytes;
     this.#addon = addon;
-    this.#crc32 = addon?.crc32 === undefined ? crc32 : (bytes) => addon.crc32!(bytes, 0);
-    this.recovered = recoverLog(folder);
-    this.nextSeq = this.recovered.nextSeq;
+    this.#crc32 = addon?.crc32 === undefined ? crc32 : (bytes, crc) => addon.crc32!(bytes, crc);
+    this.#files.syncFolderNow(dirname(folder));
+    const { recovered, before, end } = recoverLog(folder, this.#files, this.#crc32, options.bootId);
+    this.recovered = recovered;
+    this.#start = end;
+    this.nextSeq = recovered.nextSeq;
     this.durableSeq = this.nextSeq;
-    this.segmentCount = this.recovered.segments;
+    this.segmentCount = recovered.segments;
     this.finishedCount = this.segmentCount;
+    this.#reservation = new Reservation(this.#files, folder, before, this.nextSeq, end, {
+      never: options.fsync === 'never',
+      block: options.reservationBlock,
+      boot: options.bootId,
+    });
   }
 
-  /** Appends `recordCount` whole lines. Throws what the file system says, see isDiskFull(); then nothing has changed. */
+  /** Appends `recordCount` whole lines. */
   append(lines: Uint8Array, recordCount: number, receivedMs: number): void {
-    if (this.#segment !== undefined && this.#segment.sizeBytes >= this.#segmentBytes) this.#seal();
+    if (this.#segment !== undefined && this.#segment.sizeBytes >= this.#options.segmentBytes) this.#finish();
+    if (this.nextSeq + recordCount > this.#reservation.limit)
+      this.#reservation.renewNow(this.nextSeq + recordCount);
     this.#segment ??= this.#open();
     const segment = this.#segment;
-    if (this.#groupBytes === this.#group.length) this.flushIndex();
-    this.#writeWhole(segment.data, lines, segment.sizeBytes);
-    const entry = this.#entry;
-    entry.baseSeq = this.nextSeq;
-    entry.offsetBytes = segment.sizeBytes;
-    entry.lengthBytes = lines.length;
-    entry.recordCount = recordCount;
-    entry.receivedMs = receivedMs;
-    entry.crc = this.#crc32(lines);
-    encodeIndexEntry(entry, this.#group, this.#groupBytes);
-    this.#groupBytes += INDEX_ENTRY_BYTES;
-    segment.sizeBytes += lines.length;
+    const offsetBytes = segment.sizeBytes;
+    segment.append(lines, recordCount, this.nextSeq, receivedMs);
+    this.#recent.add(this.nextSeq, segment.firstSeq, offsetBytes);
     this.nextSeq += recordCount;
-    if (segment.sizeBytes - segment.trimmedBytes >= TRIM_STEP_BYTES + TRIM_LAG_BYTES) this.#trim(segment);
+    if (segment.sizeBytes - segment.trimmedBytes >= TRIM_STEP_BYTES + TRIM_LAG_BYTES)
+      this.#trim(segment, segment.sizeBytes - TRIM_LAG_BYTES);
   }
 
   /** How far the log is written: what another thread may read. */
@@ -145,117 +163,327 @@ export class SegmentWriter {
     };
   }
 
-  /** Starts an fsync where one is due. To be called often; with `always` after every batch. */
+  /** The longest fsync of the last minute, or so. */
+  get syncLongestMs(): number {
+    return Math.max(this.#longestMs, this.#longestBeforeMs);
+  }
+
+  /** Starts an fsync where one is due, and the next segment where this one is old. To be called often, and with `always` after
+   *  every batch. */
   sync(nowMs: number): void {
-    const { fsync, fsyncIntervalMs } = this.#options;
-    if (fsync === 'never') {
-      this.durableSeq = this.nextSeq;
-      return;
-    }
-    if (this.#syncing || this.durableSeq === this.nextSeq) return;
-    if (fsync === 'interval' && nowMs - this.#lastSyncMs < fsyncIntervalMs) return;
+    if (this.#failed || this.#closed) return;
+    const { fsync, segmentMs } = this.#options;
     const segment = this.#segment;
-    if (segment === undefined) return;
+    if (segment !== undefined && segmentMs > 0 && nowMs - segment.openedMs >= segmentMs) this.#finishOld();
+    this.#reserve(nowMs);
+    if (fsync === 'never' && this.durableSeq < this.nextSeq && nowMs - this.#lastSyncMs >= this.#intervalMs) {
+      this.#lastSyncMs = nowMs;
+      this.#options.onSyncStart();
+      this.durableSeq = this.nextSeq;
+      this.#options.onDurable();
+    }
+    if (this.dueInMs(nowMs) <= 0) this.#startGroup(nowMs);
+  }
+
+  /** In how many ms sync() has something to do, if nothing is appended; Infinity: in none, or its own callback goes on. */
+  dueInMs(nowMs: number): number {
+    if (this.#syncing || this.#failed || this.#closed) return Number.POSITIVE_INFINITY;
+    const never = this.#options.fsync === 'never';
+    const pending = this.#unsynced.length > 0 || this.durableSeq < this.nextSeq;
+    if (!pending) return Number.POSITIVE_INFINITY;
+    if (this.#options.fsync === 'always' || (never && this.#unsynced.length > 0)) return 0;
+    return this.#lastSyncMs + this.#intervalMs - nowMs;
+  }
+
+  /** Writes the index of all that was appended. */
+  flushIndex(): void {
+    this.#segment?.writeIndex(1);
+  }
+
+  /**
+   * The whole lines from a sequence number to the end of the log, out of the page cache: for consumers that are nearly there.
+   * Undefined where they are more than `maxBytes`, or not at hand (older than this writer, deleted).
+   */
+  readTail(fromSeq: number, maxBytes: number): Buffer | undefined {
+    if (fromSeq >= this.nextSeq) return fromSeq === this.nextSeq ? NOTHING : undefined;
+    const place = this.#recent.before(fromSeq);
+    if (place === undefined) return undefined;
+    const open = this.#segment;
+    const segments = this.#finishedTail.filter(({ firstSeq }) => firstSeq >= place.segment);
+    if ((segments[0] ?? open)?.firstSeq !== place.segment) return undefined;
+    const pieces: Buffer[] = [];
+    let room = maxBytes;
+    let skip = fromSeq - place.seq;
+    let offsetBytes = place.offsetBytes;
+    try {
+      for (const segment of open === undefined ? segments : [...segments, open]) {
+        // What stands before the first line is not counted; it is no more than one append and the spacing of places.
+        const lengthBytes = segment.sizeBytes - offsetBytes;
+        if (skip === 0 && lengthBytes > room) return undefined;
+        if (lengthBytes > room + 2 * LIMITS.batchBytes) return undefined;
+        let bytes = this.#read(segment, offsetBytes, lengthBytes);
+        if (bytes === undefined) return undefined;
+        let start = 0;
+        for (; skip > 0; skip--) {
+          start = bytes.indexOf(NEWLINE, start) + 1;
+          if (start === 0) return undefined;
+        }
+        bytes = bytes.subarray(start);
+        room -= bytes.length;
+        if (room < 0) return undefined;
+        pieces.push(bytes);
+        offsetBytes = 0;
+      }
+    } catch {
+      return undefined;
+    }
+    return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+  }
+
+  /** Everything appended is on the disk after this, and the next start knows it. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    const end = this.#here();
+    try {
+      if (this.#segment !== undefined) {
+        try {
+          this.#finish();
+        } catch (error) {
+          // The index can be made again; the data is what counts.
+          if (!isDiskFull(error)) throw error;
+          this.#abandonIndex();
+        }
+      }
+      if (this.#failed) return;
+      for (const segment of this.#unsynced) this.#syncNow(segment);
+      if (this.#created) this.#folderNow();
+      this.durableSeq = this.nextSeq;
+      this.#reservation.end(this.nextSeq, end);
+    } finally {
+      this.#reservation.close();
+      for (const segment of this.#unsynced) segment.synced = true;
+      for (const segment of this.#unsynced.splice(0)) this.#release(segment);
+    }
+  }
+
+  get #intervalMs(): number {
+    return this.#options.fsync === 'always' ? 0 : this.#options.fsyncIntervalMs;
+  }
+
+  /** The end of what is written. */
+  #here(): LogPlace {
+    const last = this.#segment ?? this.#finishedTail.at(-1);
+    return last === undefined
+      ? this.#start
+      : { segment: last.firstSeq, offsetBytes: last.sizeBytes, seq: this.nextSeq };
+  }
+
+  #open(): OpenSegment {
+    const base = join(this.#options.folder, segmentName(this.nextSeq));
+    const segment = new OpenSegment(this.#files, base, this.nextSeq, performance.now(), this.#crc32);
+    this.#created = true;
+    this.segmentCount++;
+    return segment;
+  }
+
+  /** Nothing more is written to the open segment. */
+  #finish(): void {
+    const segment = this.#segment!;
+    segment.writeIndex(1);
+    if (this.#unsynced.length >= LIMITS.unsyncedSegments) this.#syncNow(this.#unsynced[0]!);
+    this.#finished(segment);
+  }
+
+  #abandonIndex(): void {
+    this.#finished(this.#segment!);
+  }
+
+  #finished(segment: OpenSegment): void {
+    segment.finished = true;
+    this.#segment = undefined;
+    this.finishedCount++;
+    this.#unsynced.push(segment);
+    this.#finishedTail.push({ firstSeq: segment.firstSeq, path: segment.path, sizeBytes: segment.sizeBytes });
+    if (this.#finishedTail.length > TAIL_SEGMENTS) this.#finishedTail.shift();
+  }
+
+  #finishOld(): void {
+    try {
+      this.#finish();
+    } catch (error) {
+      // On a full disk it only gets older.
+      if (!isDiskFull(error)) throw error;
+    }
+  }
+
+  /** Ahead of need; where the disk is full now, the append that needs the numbers will meet it again. */
+  #reserve(nowMs: number): void {
+    try {
+      this.#reservation.tick(this.nextSeq, nowMs, (error) => this.#syncFailed(error));
+    } catch (error) {
+      if (!isDiskFull(error)) this.#syncFailed(error as Error);
+    }
+  }
+
+  /** Fsyncs everything appended so far, file by file, then the folder. With `never` only what is finished. */
+  #startGroup(nowMs: number): void {
+    const open = this.#segment;
+    const never = this.#options.fsync === 'never';
+    const group = [...this.#unsynced];
+    if (open !== undefined && !never) group.push(open);
+    if (open !== undefined) this.#indexWorthIt(open);
+    if (group.length === 0) return;
+    const folder = this.#created;
+    const last = group.at(-1)!;
+    const upTo: LogPlace = {
+      segment: last.firstSeq,
+      offsetBytes: last.sizeBytes,
+      seq: last !== open && open !== undefined ? open.firstSeq : this.nextSeq,
+    };
+    this.#created = false;
     this.#syncing = true;
     this.#lastSyncMs = nowMs;
-    const upTo = this.nextSeq;
+    if (!never) this.#options.onSyncStart();
+    let at = 0;
+    const next = (error: Error | null): void => {
+      if (error !== null) return this.#syncFailed(error);
+      const segment = group[at++];
+      if (segment !== undefined) return this.#syncSegment(segment, next);
+      if (folder && at === group.length + 1) return this.#files.syncFolder(this.#options.folder, next);
+      this.#groupIsOver(nowMs, upTo, never);
+    };
+    next(null);
+  }
+
+  /** On a full disk the index comes later: it can be made again, and must not keep the data from the disk. */
+  #indexWorthIt(segment: OpenSegment): void {
+    try {
+      segment.writeIndex(WORTH_AN_ENTRY_BYTES);
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+    }
+  }
+
+  /** The data; of a finished one also the index, to which nothing more comes. */
+  #syncSegment(segment: OpenSegment, done: (error: Error | null) => void): void {
+    if (segment.synced) return done(null);
+    const { finished } = segment;
     segment.pending++;
-    this.#options.onSyncStart();
+    const over = (error: Error | null): void => {
+      segment.pending--;
+      if (error === null && finished) segment.synced = true;
+      if (segment.synced) this.#release(segment);
+      done(error);
+    };
     this.#files.syncData(segment.data, (error) => {
-      this.#syncing = false;
-      this.syncs++;
-      this.syncMs += performance.now() - nowMs;
-      this.#finished(segment);
-      if (error !== null) return this.#options.onSyncFailed(error);
-      this.durableSeq = upTo;
-      this.#options.onDurable();
+      if (error !== null || !finished) over(error);
+      else this.#files.syncData(segment.index, over);
     });
   }
 
-  /** Writes the collected index entries. */
-  flushIndex(): void {
-    const segment = this.#segment;
-    if (segment === undefined || this.#groupBytes === 0) return;
-    this.#writeWhole(segment.index, this.#group.subarray(0, this.#groupBytes), segment.indexBytes);
-    segment.indexBytes += this.#groupBytes;
-    this.#groupBytes = 0;
-  }
-
-  /** Everything appended is on the disk after this. */
-  close(): void {
-    const segment = this.#segment;
-    if (segment === undefined) return;
-    this.flushIndex();
-    this.#files.syncDataNow(segment.data);
-    this.#seal();
-  }
-
-  #open(): Segment {
-    const base = join(this.#folder, segmentName(this.nextSeq));
-    // A segment of this name can only be one that never got a record.
-    const data = this.#files.open(`${base}.ndjson`, 'w', 0o640);
-    let index: number | undefined;
-    try {
-      index = this.#files.open(`${base}.idx`, 'w', 0o640);
-      this.#writeWhole(index, encodeIndexHeader(this.nextSeq, Date.now()), 0);
-      this.#files.syncFolder(this.#folder);
-    } catch (error) {
-      this.#files.close(data);
-      if (index !== undefined) this.#files.close(index);
-      throw error;
+  #groupIsOver(startedMs: number, upTo: LogPlace, never: boolean): void {
+    this.#syncing = false;
+    if (this.#closed || this.#failed) return;
+    const nowMs = performance.now();
+    this.syncs++;
+    this.syncMs += nowMs - startedMs;
+    if (nowMs - this.#longestSinceMs > LONGEST_WINDOW_MS) {
+      this.#longestBeforeMs = this.#longestMs;
+      this.#longestMs = 0;
+      this.#longestSinceMs = nowMs;
     }
-    this.segmentCount++;
-    return {
-      firstSeq: this.nextSeq,
-      openedMs: Date.now(),
-      data,
-      index,
-      sizeBytes: 0,
-      indexBytes: INDEX_HEADER_BYTES,
-      trimmedBytes: 0,
-      pending: 0,
-      sealed: false,
-    };
+    this.#longestMs = Math.max(this.#longestMs, nowMs - startedMs);
+    this.#unsynced = this.#unsynced.filter((segment) => !segment.synced);
+    this.#markDurable(upTo);
+    if (never) return;
+    this.durableSeq = upTo.seq;
+    this.#options.onDurable();
   }
 
-  /** Nothing is written to this segment any more. A full segment is synced on a pool thread: it may take long. */
-  #seal(): void {
-    const segment = this.#segment!;
-    this.flushIndex();
-    this.#files.close(segment.index);
-    segment.sealed = true;
-    this.#segment = undefined;
-    this.finishedCount++;
-    segment.pending++;
-    this.#files.syncData(segment.data, () => this.#finished(segment));
+  #markDurable(upTo: LogPlace): void {
+    try {
+      this.#reservation.mark(upTo);
+    } catch (error) {
+      // An older mark says less, but nothing wrong.
+      if (!isDiskFull(error)) this.#syncFailed(error as Error);
+    }
+  }
+
+  #syncFailed(error: Error): void {
+    this.#syncing = false;
+    if (this.#failed || this.#closed) return;
+    this.#failed = true;
+    try {
+      this.#reservation.fail();
+    } catch {
+      // The next start checks what is behind the last mark in any case.
+    }
+    this.#options.onSyncFailed(new SyncError(error));
+  }
+
+  #syncNow(segment: OpenSegment): void {
+    if (segment.synced) return;
+    try {
+      this.#files.syncDataNow(segment.data);
+      this.#files.syncDataNow(segment.index);
+    } catch (error) {
+      this.#failed = true;
+      throw new SyncError(error as Error);
+    }
+    segment.synced = true;
+    if (segment.pending > 0 || this.#closed) return;
+    this.#unsynced = this.#unsynced.filter((other) => other !== segment);
+    this.#release(segment);
+  }
+
+  #folderNow(): void {
+    try {
+      this.#files.syncFolderNow(this.#options.folder);
+    } catch (error) {
+      throw new SyncError(error as Error);
+    }
+    this.#created = false;
   }
 
   /** Without this the kernel keeps every written page, and finding free ones becomes the bottleneck. */
-  #trim(segment: Segment): void {
+  #trim(segment: OpenSegment, upToBytes: number): void {
     if (this.#addon === undefined || segment.pending > 0) return;
-    const lengthBytes = segment.sizeBytes - TRIM_LAG_BYTES - segment.trimmedBytes;
     const offsetBytes = segment.trimmedBytes;
-    segment.trimmedBytes += lengthBytes;
+    segment.trimmedBytes = upToBytes;
     segment.pending++;
-    this.#addon.trim(segment.data, offsetBytes, lengthBytes, () => this.#finished(segment));
+    this.#addon.trim(segment.data, offsetBytes, upToBytes - offsetBytes, (errno) => {
+      segment.pending--;
+      // Whoever is told first of a write that failed is the only one who is told: the next fsync would succeed.
+      if (errno !== 0) this.#syncFailed(new Error(`the system could not write pages back (errno ${errno})`));
+      this.#release(segment);
+    });
   }
 
-  #finished(segment: Segment): void {
-    segment.pending--;
-    if (!segment.sealed || segment.pending > 0) return;
-    if (this.#addon === undefined || segment.trimmedBytes >= segment.sizeBytes)
-      return this.#files.close(segment.data);
-    segment.pending++;
-    const offsetBytes = segment.trimmedBytes;
-    segment.trimmedBytes = segment.sizeBytes;
-    this.#addon.trim(segment.data, offsetBytes, segment.sizeBytes - offsetBytes, () =>
-      this.#finished(segment),
-    );
+  /** Closes a segment's files when nobody needs them any more. */
+  #release(segment: OpenSegment): void {
+    if (segment.closed || !segment.finished || !segment.synced || segment.pending > 0) return;
+    if (this.#addon !== undefined && segment.trimmedBytes < segment.sizeBytes && !this.#closed)
+      return this.#trim(segment, segment.sizeBytes);
+    segment.closed = true;
+    this.#files.close(segment.data);
+    this.#files.close(segment.index);
   }
 
-  #writeWhole(file: number, bytes: Uint8Array, positionBytes: number): void {
-    for (let at = 0; at < bytes.length; ) {
-      at += this.#files.write(file, bytes, at, bytes.length - at, positionBytes + at);
+  #read(
+    segment: OpenSegment | { readonly path: string },
+    offsetBytes: number,
+    lengthBytes: number,
+  ): Buffer | undefined {
+    const bytes = Buffer.allocUnsafeSlow(lengthBytes);
+    const open = segment === this.#segment;
+    const file = open ? this.#segment!.data : this.#files.open(segment.path, 'r', 0);
+    try {
+      return readWhole(this.#files, file, bytes, lengthBytes, offsetBytes) === lengthBytes
+        ? bytes
+        : undefined;
+    } finally {
+      if (!open) this.#files.close(file);
     }
   }
 }

@@ -216,10 +216,12 @@ struct Trim {
   int fd = -1;
   int64_t offset = 0;
   int64_t length = 0;
+  int error = 0;
 };
 
 // trim(fd, offset, length, done): writes that range of a file back and drops it from the page cache, on a pool
-// thread. Advice only: it cannot fail in a way that matters. The caller keeps fd open until done was called.
+// thread. done(errno), 0 where all went well: a write error is told once per descriptor, so that who does not listen here
+// has an fsync that succeeds though data was lost. The caller keeps fd open until done was called.
 napi_value trim(napi_env env, napi_callback_info info) {
   napi_value args[4], name;
   int64_t fd;
@@ -237,20 +239,23 @@ napi_value trim(napi_env env, napi_callback_info info) {
       [](napi_env, void *data) {
         auto *task = static_cast<Trim *>(data);
 #ifdef __linux__
-        sync_file_range(task->fd, task->offset, task->length,
-                        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+        if (sync_file_range(task->fd, task->offset, task->length,
+                            SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER) < 0)
+          task->error = errno;
+        // Some file systems have no such call; that loses nothing.
+        if (task->error == ENOSYS || task->error == EINVAL || task->error == ESPIPE || task->error == EBADF) task->error = 0;
         posix_fadvise(task->fd, task->offset, task->length, POSIX_FADV_DONTNEED);
 #endif
       },
       [](napi_env env, napi_status status, void *data) {
         auto *task = static_cast<Trim *>(data);
-        napi_value callback, global;
+        napi_value callback, global, error = number(env, task->error);
         napi_get_reference_value(env, task->callback, &callback);
         napi_get_global(env, &global);
         napi_delete_reference(env, task->callback);
         napi_delete_async_work(env, task->work);
         delete task;
-        if (status != napi_cancelled) napi_call_function(env, global, callback, 0, nullptr, nullptr);
+        if (status != napi_cancelled) napi_call_function(env, global, callback, 1, &error, nullptr);
       },
       task, &task->work);
   napi_queue_async_work(env, task->work);

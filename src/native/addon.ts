@@ -45,7 +45,8 @@ export interface Addon {
   /** A second descriptor of the same open file, or -errno. */
   duplicate(fd: number): number;
   closeDescriptor(fd: number): number;
-  trim(fd: number, offset: number, length: number, done: () => void): void;
+  /** `done` is given 0, or the errno of a write that failed: an fsync of the same descriptor does not tell of it any more. */
+  trim(fd: number, offset: number, length: number, done: (errno: number) => void): void;
   kernel(): string;
 }
 

@@ -7,6 +7,9 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import type { Permission, Principal } from '../access/principal.js';
 import type { RestErrorCode } from './errors.js';
 
+/** See `scope` of a route's config. */
+export type RouteScope = 'nodes' | 'counts' | 'events';
+
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** What a route asks of whoever calls it; every route says it, or Core does not start. */
@@ -14,9 +17,9 @@ declare module 'fastify' {
     /**
      * What the route does for a token with a scope; without it such a token is refused, so that a route that forgets
      * scopes shows nothing. `nodes`: its handler keeps to the scope's nodes, and it shows no events. `counts`: numbers
-     * over all nodes, nothing for a token that sees only some of them.
+     * over all nodes, nothing for a token that sees only some of them. `events`: its handler keeps to all of the scope.
      */
-    scope?: 'nodes' | 'counts';
+    scope?: RouteScope;
     /** Codes its handler may answer with, for the documentation; those that any route may have are added there. */
     errors?: readonly RestErrorCode[];
     /** Whether its answers have ETags, for the documentation. */

@@ -11,7 +11,7 @@ import type { AuditTrail } from '../access/audit.js';
 import { type Permission, type Principal, permits } from '../access/principal.js';
 import { LOCAL, STRANGER } from '../access/principals.js';
 import { actorOf } from './actor.js';
-import type { RestApp } from './app.js';
+import type { RestApp, RouteScope } from './app.js';
 import { RestError } from './errors.js';
 
 const CHALLENGE = 'Bearer realm="honeybee-core"';
@@ -28,7 +28,7 @@ export interface RouteAccess {
   readonly method: string;
   readonly path: string;
   readonly access: Permission;
-  readonly scope: 'nodes' | 'counts' | undefined;
+  readonly scope: RouteScope | undefined;
 }
 
 /** Sets `request.principal`, or throws a RestError; also for paths and methods that do not exist. */
@@ -131,9 +131,10 @@ function forbidden(
   return new RestError('FORBIDDEN', { detail: `this needs the role ${access}` });
 }
 
-function scopeAllows({ scope: limit }: Principal, scope: 'nodes' | 'counts' | undefined): boolean {
+function scopeAllows({ scope: limit }: Principal, scope: RouteScope | undefined): boolean {
   switch (scope) {
     case 'nodes':
+    case 'events':
       return true;
     case 'counts':
       return limit.nodes === null;

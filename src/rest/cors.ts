@@ -18,7 +18,14 @@ import { REQUEST_ID_HEADER } from './request-id.js';
 
 const OPTIONS = {
   methods: ['GET', 'HEAD', 'POST', 'PUT', 'DELETE'],
-  allowedHeaders: ['Authorization', 'Content-Type', 'If-None-Match', 'Idempotency-Key', REQUEST_ID_HEADER],
+  allowedHeaders: [
+    'Authorization',
+    'Content-Type',
+    'If-None-Match',
+    'Idempotency-Key',
+    'Last-Event-ID',
+    REQUEST_ID_HEADER,
+  ],
   exposedHeaders: [
     'Link',
     'ETag',

@@ -27,6 +27,7 @@ export const REST_ERRORS = {
   NODE_NOT_FOUND: { status: 404, message: 'no node with this id is known' },
   COMMAND_NOT_FOUND: { status: 404, message: 'no command with this id is kept' },
   ROLLOUT_NOT_FOUND: { status: 404, message: 'no rollout with this id is kept' },
+  CONSUMER_NOT_FOUND: { status: 404, message: 'no named consumer of this name is known' },
   ENROLMENT_NOT_FOUND: { status: 404, message: 'no node with this name is enrolled' },
   TOKEN_NOT_FOUND: { status: 404, message: 'no token with this id was made' },
   METHOD_NOT_ALLOWED: {
@@ -49,6 +50,7 @@ export const REST_ERRORS = {
   UNAVAILABLE: { status: 503, message: 'Core cannot answer this now; try again' },
   TOO_MANY_COMMANDS: { status: 503, message: 'as many commands as Core can keep are under way; try again' },
   STATE_UNAVAILABLE: { status: 503, message: 'Core cannot write its state now; try again' },
+  TOO_MANY_READERS: { status: 503, message: 'as many as may read the log at once do; try again' },
   TOO_MANY_LISTS: { status: 503, message: 'too many large lists are being read; try again' },
 } as const satisfies Record<string, { status: number; message: string }>;
 

@@ -44,6 +44,12 @@ export class JsonBytes {
     this.#length = to;
   }
 
+  /** A long part of other bytes that are JSON already. */
+  copy(json: Buffer, start: number, end: number): void {
+    this.#reserve(end - start);
+    this.#length += json.copy(this.#bytes, this.#length, start, end);
+  }
+
   /** Another byte in the place of one that was written. */
   replace(at: number, value: number): void {
     this.#bytes[at] = value;

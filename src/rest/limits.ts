@@ -33,6 +33,10 @@ export const REST_LIMITS = {
   listsAtOnce: 16,
   /** A list that has not been read to its end by then is cut off. */
   listTimeoutMs: 60_000,
+  /** Where a stream of events has nothing to say, it says so: less than connectionTimeoutMs, and than what proxies allow. */
+  streamHeartbeatMs: 15_000,
+  /** When the client of a stream that was cut off comes again. */
+  streamRetryMs: 2_000,
   /** After close() was asked for, answers in the making have this long before their connections are cut. */
   closeGraceMs: 1_000,
 } as const;

@@ -23,8 +23,8 @@ export interface ListShape<T> {
   rows(item: T, json: JsonBytes): void;
   /** Of a page: where the next one starts, null behind the last one. Undefined: not a page. */
   readonly next: string | null | undefined;
-  /** Of the whole answer, see `etag.ts`. */
-  readonly tag: string;
+  /** Of the whole answer, see `etag.ts`; undefined where it changes with every event. */
+  readonly tag: string | undefined;
 }
 
 export class ListSender {
@@ -36,8 +36,8 @@ export class ListSender {
     items: Iterable<T>,
     shape: ListShape<T>,
   ): FastifyReply {
-    if (typeof shape.next === 'string') reply.header('link', nextLink(request, shape.next));
-    if (isKnown(request, reply, shape.tag)) return sendNothing(reply);
+    if (typeof shape.next === 'string') reply.header('link', nextLink(request, 'after', shape.next));
+    if (shape.tag !== undefined && isKnown(request, reply, shape.tag)) return sendNothing(reply);
     reply.header('content-type', JSON_TYPE);
     // Nobody would read the list, and its length is only known once it is made.
     if (request.method === 'HEAD') return reply.send(Readable.from([]));
@@ -68,12 +68,12 @@ export class ListSender {
   }
 }
 
-/** RFC 8288. The same question with another `after`; it only says again what passed the schema, as a URL. */
-function nextLink(request: FastifyRequest, next: string): string {
+/** RFC 8288. The same question with another cursor; it only says again what passed the schema, as a URL. */
+export function nextLink(request: FastifyRequest, cursor: 'after' | 'before', next: string | number): string {
   const parameters = new URLSearchParams();
   for (const [name, value] of Object.entries(request.query as Record<string, unknown>))
-    if (name !== 'after') parameters.set(name, String(value));
-  parameters.set('after', next);
+    if (name !== cursor) for (const one of [value].flat()) parameters.append(name, String(one));
+  parameters.set(cursor, String(next));
   const path = request.url.split('?', 1)[0];
   return `<${path}?${parameters}>; rel="next"`;
 }

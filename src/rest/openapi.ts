@@ -125,6 +125,9 @@ function documentFrame({ version }: OpenApiOptions) {
     security: [{ bearer: [] }],
     tags: [
       { name: 'nodes', description: 'nodes and their honeypots' },
+      { name: 'events', description: 'what nodes sent: the log, and what comes' },
+      { name: 'ledger', description: 'what came in, and what became of it' },
+      { name: 'consumers', description: 'who takes events, and how far each is' },
       { name: 'commands', description: 'what nodes are told to do' },
       { name: 'rollouts', description: 'what many nodes are told to do' },
       { name: 'enrolment', description: 'one-time codes of nodes' },

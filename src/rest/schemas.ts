@@ -10,6 +10,7 @@ import { NODE_TYPES } from '../protocol/node-registration.js';
 import { NODE_STATUSES } from '../protocol/node-status-update.js';
 import { POT_STATUSES } from '../protocol/pot-status-update.js';
 import { choice, integerOrNull, moment, momentOrNull, textOrNull, u64 } from './schema-parts.js';
+import { NodeAccount } from './schemas-ledger.js';
 import { next } from './schemas-lists.js';
 
 const nodeId = u64('node_id as the node chose it: a whole number up to 18446744073709551615, all its digits');
@@ -81,6 +82,7 @@ export const NodeRow = Type.Object(nodeFields);
 export const NodeDetail = Type.Object({
   ...nodeFields,
   honeypots: Type.Array(Type.Object(potFields), { description: 'its honeypots' }),
+  ledger: NodeAccount,
 });
 export const HoneypotRow = Type.Object({
   node_id: nodeId,

@@ -26,22 +26,28 @@ import type { TlsMaterial } from '../tls/material.js';
 import type { RestApp } from './app.js';
 import { createAuthenticator, type RouteAccess, watchAccess } from './auth.js';
 import { answerBrokenHttp } from './broken-http.js';
+import { type AccessChanges, EventFeeds } from './event-feeds.js';
 import { addHooks } from './hooks.js';
 import { REST_LIMITS } from './limits.js';
 import { ListSender } from './list.js';
+import type { LogView } from './log-view.js';
 import { addMethodGuards } from './methods.js';
 import { clientErrorOf, createErrorHandler, sendProblem } from './problem.js';
 import { requestIdOf } from './request-id.js';
 import { RouteTable } from './route-table.js';
 import { type AuditShelf, auditRoute } from './routes/audit.js';
 import { commandRoutes } from './routes/commands.js';
+import { consumerRoutes } from './routes/consumers.js';
 import { deadLetterRoutes } from './routes/dead-letters.js';
 import { debugRoutes, type Faults } from './routes/debug.js';
 import { docsRoutes } from './routes/docs.js';
 import { enrolmentRoutes } from './routes/enrolments.js';
+import { eventRoutes } from './routes/events.js';
 import { healthRoute } from './routes/health.js';
 import { honeypotRoutes } from './routes/honeypots.js';
 import { indexRoute } from './routes/index-route.js';
+import { ledgerRoutes } from './routes/ledger.js';
+import { logRoute } from './routes/log.js';
 import { metricsRoute } from './routes/metrics.js';
 import { nodeRemovalRoute, nodeRoutes } from './routes/nodes.js';
 import { rolloutRoutes } from './routes/rollouts.js';
@@ -51,7 +57,7 @@ import type { CoreView, NodeRemoval } from './view.js';
 
 /** What administration is made of; it works without a data plane, too. */
 export interface Administration {
-  readonly access: Gatekeeper & TokenDesk;
+  readonly access: Gatekeeper & TokenDesk & AccessChanges;
   readonly audit: AuditTrail;
   readonly auditShelf: AuditShelf;
   readonly enrolmentDesk: EnrolmentDesk;
@@ -63,6 +69,7 @@ export interface RunningCore {
   readonly removal: NodeRemoval;
   readonly metrics: RestMetrics;
   readonly commands: CommandService;
+  readonly log: LogView;
   /** Opens the fault-injection routes. */
   readonly debug?: Faults;
 }
@@ -128,7 +135,8 @@ export function createRestServer(options: RestServerOptions): RestServer {
   const table = new RouteTable();
   table.watch(app);
   addAdministration(app, administration);
-  if (core !== undefined) addRoutes(app, table, core, options);
+  const feeds = core && new EventFeeds(core.log.reader, administration.access);
+  if (core !== undefined && feeds !== undefined) addRoutes(app, table, core, feeds, options);
   addMethodGuards(app, table);
   const shared =
     options.raw === undefined
@@ -157,6 +165,7 @@ export function createRestServer(options: RestServerOptions): RestServer {
     if (closed === null) {
       state = 'closing';
       shared?.close();
+      feeds?.close();
       const cut = setTimeout(() => app.server.closeAllConnections(), REST_LIMITS.closeGraceMs);
       closed = app.close().finally(() => clearTimeout(cut));
     }
@@ -227,16 +236,27 @@ function addAdministration(app: RestApp, administration: Administration): void {
   enrolmentRoutes(app, enrolmentDesk, audit);
 }
 
-function addRoutes(app: RestApp, table: RouteTable, core: RunningCore, options: RestServerOptions): void {
-  const { view, debug } = core;
+function addRoutes(
+  app: RestApp,
+  table: RouteTable,
+  core: RunningCore,
+  feeds: EventFeeds,
+  options: RestServerOptions,
+): void {
+  const { view, log, debug } = core;
+  const { audit } = options.administration;
   const lists = new ListSender();
   indexRoute(app, view, table);
   healthRoute(app, view);
-  nodeRoutes(app, view, lists);
-  nodeRemovalRoute(app, view, core.removal, options.administration.audit);
+  nodeRoutes(app, view, log.ledger, lists);
+  nodeRemovalRoute(app, view, core.removal, audit);
   honeypotRoutes(app, view, lists);
   commandRoutes(app, view, core.commands);
   rolloutRoutes(app, core.commands);
+  eventRoutes(app, feeds);
+  consumerRoutes(app, view, log, audit);
+  ledgerRoutes(app, view, log, lists);
+  logRoute(app, view, log);
   statsRoute(app, view);
   deadLetterRoutes(app, view);
   metricsRoute(app, view);

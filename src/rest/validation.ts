@@ -27,7 +27,7 @@ const PLACES = { querystring: 'query', params: 'path', body: 'body', headers: 'h
 const MAX_ERRORS = 16;
 
 /**
- * Numbers and booleans of a query, which come as texts. Strict: `1e3`, ` 5`, `0x10` and an empty text stay texts, and
+ * Numbers, booleans and lists of a query, which come as texts. Strict: `1e3`, ` 5`, `0x10` and an empty text stay texts, and
  * the validator refuses them. (Its own coercion would take them all.)
  */
 export function convertQuery(query: Record<string, unknown>, schema: unknown): void {
@@ -39,6 +39,8 @@ export function convertQuery(query: Record<string, unknown>, schema: unknown): v
     const { type } = properties[name]!;
     if (type === 'integer' && /^(0|-?[1-9][0-9]{0,14})$/.test(text)) query[name] = Number(text);
     else if (type === 'boolean' && (text === 'true' || text === 'false')) query[name] = text === 'true';
+    // One of a parameter that may be repeated.
+    else if (type === 'array') query[name] = [text];
   }
 }
 

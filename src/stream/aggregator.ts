@@ -13,29 +13,24 @@ import { join } from 'node:path';
 import { getHeapStatistics } from 'node:v8';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { EXIT, FatalError } from '../errors.js';
-import { Accounts } from '../ledger/accounts.js';
-import { Book, type Written } from '../ledger/book.js';
 import { LIMITS } from '../limits.js';
 import { DeadLetterLog } from '../log/dead-letter-log.js';
-import { isDiskFull, SegmentWriter } from '../log/segment-writer.js';
+import { isDiskFull, SegmentWriter, SyncError } from '../log/segment-writer.js';
 import { AGGREGATOR } from '../memory/counters.js';
 import { RingConsumer, RUN } from '../memory/ring.js';
 import { loadAddon } from '../native/addon.js';
+import { Bookkeeping } from './bookkeeping.js';
 import { Consumers } from './consumers.js';
 import type { AggregatorStart, AggregatorToMain, MainToAggregator } from './messages.js';
 
 const CLOCK_MS = 250;
-
-interface RingPlace {
-  readonly ring: RingConsumer;
-  readonly published: number;
-}
+/** How soon it is looked again whether the dead letters are to be fsynced. */
+const LETTERS_SYNC_MS = 10;
 
 class Aggregator {
   readonly #counters: Float64Array;
   readonly #segments: SegmentWriter;
-  readonly #accounts: Accounts;
-  readonly #book: Book;
+  readonly #ledger: Bookkeeping;
   readonly #deadLetters: DeadLetterLog;
   readonly #consumers: Consumers;
   /** Per slot the rings to read, the oldest first: a dead shard's is emptied before its successor's. */
@@ -46,22 +41,14 @@ class Aggregator {
   #diskFullSinceMs = 0;
   #finishBy: number | undefined;
   #renewingTls: NodeJS.Timeout | undefined;
-  /** Rings that consumers wait for, each with the place up to which it has to be read. */
-  #catchingUp: RingPlace[] = [];
-  /** Rows of the ledger that are to be given back, and up to where each ring has to be read before. */
-  #forgetting: { readonly row: number; readonly places: RingPlace[] }[] = [];
-  readonly #written: Written;
   #ended = false;
   readonly #clock: NodeJS.Timeout;
-  readonly #syncIntervalMs: number;
   #syncTimer: NodeJS.Timeout | undefined;
 
   constructor({ config, mode, counters, ledger }: AggregatorStart) {
     const addon = mode === 'native' ? loadAddon() : undefined;
     this.#counters = counters;
-    this.#syncIntervalMs = config.storage.fsync === 'interval' ? config.storage.fsync_interval_ms : 1;
     try {
-      this.#accounts = new Accounts(ledger);
       this.#segments = new SegmentWriter({
         folder: join(config.storage.dir, 'log'),
         segmentBytes: config.storage.segment_bytes,
@@ -69,28 +56,34 @@ class Aggregator {
         fsync: config.storage.fsync,
         fsyncIntervalMs: config.storage.fsync_interval_ms,
         addon,
-        onSyncStart: () => this.#accounts.syncStarts(this.#deadLetters.next),
+        onSyncStart: () => this.#ledger.syncStarts(),
         onDurable: () => this.#durable(),
         onSyncFailed: (error) => {
-          throw new FatalError(EXIT.ioError, `the event log cannot be forced to the disk: ${error.message}`);
+          throw logFailure(error);
         },
       });
       this.#deadLetters = new DeadLetterLog(
         join(config.storage.dir, 'dead-letters'),
         config.storage.dead_letter_bytes,
       );
-      this.#deadLetters.onDurable = () => this.#settle();
-      this.#book = new Book({
+      this.#deadLetters.onDurable = () => {
+        if (!this.#ended) this.#ledger.settle();
+      };
+      this.#ledger = new Bookkeeping({
         table: ledger,
-        accounts: this.#accounts,
         folder: join(config.storage.dir, 'ledger'),
         logFolder: join(config.storage.dir, 'log'),
-        nextSeq: this.#segments.nextSeq,
         addon,
+        log: this.#segments,
+        letters: this.#deadLetters,
+        bytesLogged: () => counters[AGGREGATOR.bytes_logged]!,
         onProgress: () => post({ type: 'starting' }),
         onTrouble: ({ message }) => post({ type: 'ledger-trouble', message }),
+        onDurable: () => {
+          for (const port of this.#shardPorts) port?.postMessage('durable');
+        },
+        onRowFree: (row) => post({ type: 'row-free', row }),
       });
-      this.#written = writtenBy(this.#segments, this.#deadLetters, counters);
     } catch (error) {
       throw new FatalError(
         EXIT.cannotCreate,
@@ -99,11 +92,12 @@ class Aggregator {
       );
     }
     this.#consumers = new Consumers(
+      this.#segments,
       { maxConsumers: config.stream.max_consumers, bufferBytes: config.stream.consumer_buffer_bytes },
       counters,
       addon,
       config.tls.proxy && config.tls.cert_file !== '' ? config.tls : undefined,
-      { post, catchUp: () => this.#startCatchingUp() },
+      { post, readerWanted: () => post({ type: 'reader-wanted' }) },
     );
     this.#count();
     let proxyPort = 0;
@@ -118,11 +112,13 @@ class Aggregator {
       this.#counters[AGGREGATOR.heap_used_bytes] = getHeapStatistics().used_heap_size;
       // The index follows the data within a moment even when little comes in.
       if (this.#diskFullSinceMs === 0) this.#quietly(() => this.#segments.flushIndex());
+      // And the segment gets old even when nothing comes in.
       if (!this.#ended) this.#sync();
+      this.#count();
       if (this.#finishBy !== undefined) this.#finishIfOver();
     }, CLOCK_MS);
     const { recovered } = this.#segments;
-    post({ type: 'ready', proxyPort, recovered, recounted: this.#book.recounted });
+    post({ type: 'ready', proxyPort, recovered, recounted: this.#ledger.recounted });
   }
 
   receive(message: MainToAggregator): void {
@@ -137,13 +133,13 @@ class Aggregator {
         break;
       }
       case 'forget-row':
-        this.#forgetting.push({ row: message.row, places: this.#places() });
-        this.#forgetRows();
+        this.#ledger.forget(message.row, this.#slots.flat());
         break;
       case 'tls':
         this.#renewTls(LIMITS.tlsRenewTries);
         break;
       case 'reader':
+        if (!this.#ended) this.#consumers.useReader(message.port);
         break;
       case 'finish':
         this.#finishBy = message.deadlineMs;
@@ -197,8 +193,8 @@ class Aggregator {
     }
     this.#sync();
     this.#count();
-    if (this.#catchingUp.length > 0) this.#catchUp();
-    if (this.#forgetting.length > 0) this.#forgetRows();
+    this.#consumers.written();
+    this.#ledger.look();
     if (budgetBytes <= 0 || !this.#slots.every((rings) => rings.every((ring) => ring.sleep())))
       return this.#schedule();
     if (this.#finishBy !== undefined) this.#finish(0);
@@ -207,49 +203,24 @@ class Aggregator {
   /** Starts an fsync that is due, and sees to it that the next one is not forgotten. */
   #sync(): void {
     const nowMs = performance.now();
-    this.#segments.sync(nowMs);
-    // Refused frames alone make no fsync of the log.
-    if (this.#accounts.needsNoSync && this.#segments.durableSeq === this.#segments.nextSeq) {
-      this.#accounts.syncStarts(this.#deadLetters.next);
-      this.#accounts.logDurable();
-    }
-    const waiting = this.#deadLetters.sync();
-    this.#book.tick(nowMs, this.#written);
+    this.#onDisk(() => this.#segments.sync(nowMs));
+    const lettersWait = this.#ledger.sync(nowMs);
     if (this.#syncTimer !== undefined) return;
-    if (this.#segments.durableSeq === this.#segments.nextSeq && !waiting) return;
+    const logInMs = this.#segments.dueInMs(nowMs);
+    const dueInMs = lettersWait ? Math.min(logInMs, LETTERS_SYNC_MS) : logInMs;
+    if (dueInMs === Number.POSITIVE_INFINITY) return;
     this.#syncTimer = setTimeout(() => {
       this.#syncTimer = undefined;
       if (!this.#ended) this.#sync();
-    }, this.#syncIntervalMs);
+    }, dueInMs);
   }
 
   #durable(): void {
     if (this.#ended) return;
     this.#count();
-    this.#accounts.logDurable();
-    this.#settle();
+    this.#consumers.written();
+    this.#ledger.logDurable();
     this.#sync();
-  }
-
-  /** What a shard reads behind the message, was stored before it. */
-  #settle(): void {
-    if (this.#ended || !this.#accounts.settle(this.#deadLetters.durableNext)) return;
-    for (const port of this.#shardPorts) port?.postMessage('durable');
-    if (this.#forgetting.length > 0) this.#forgetRows();
-  }
-
-  #forgetRows(): void {
-    this.#forgetting = this.#forgetting.filter(({ row, places }) => {
-      if (!places.every(isRead) || !this.#accounts.isSettled(row)) return true;
-      this.#book.release(row);
-      post({ type: 'row-free', row });
-      return false;
-    });
-  }
-
-  /** How far each ring is written now. */
-  #places(): RingPlace[] {
-    return this.#slots.flat().map((ring) => ({ ring, published: ring.published }));
   }
 
   #count(): void {
@@ -261,16 +232,7 @@ class Aggregator {
     counters[AGGREGATOR.segments_finished] = segments.finishedCount;
     counters[AGGREGATOR.syncs] = segments.syncs;
     counters[AGGREGATOR.sync_ms] = segments.syncMs;
-  }
-
-  #startCatchingUp(): void {
-    this.#catchingUp = this.#places();
-    this.#catchUp();
-  }
-
-  #catchUp(): void {
-    this.#catchingUp = this.#catchingUp.filter((place) => !isRead(place));
-    if (this.#catchingUp.length === 0) this.#consumers.caughtUp();
+    counters[AGGREGATOR.sync_longest_ms] = segments.syncLongestMs;
   }
 
   #schedule(): void {
@@ -285,8 +247,7 @@ class Aggregator {
     const { kind, offset, timeMs } = ring;
     let lengthBytes = ring.runLength;
     let records = ring.count;
-    this.#accounts.note(ring);
-    const owner = kind === RUN.nodeRecord ? ring.nodeId : undefined;
+    this.#ledger.accounts.note(ring);
     ring.take();
     if (kind === RUN.records || kind === RUN.registered) {
       while (
@@ -297,7 +258,7 @@ class Aggregator {
       ) {
         lengthBytes += ring.runLength;
         records += ring.count;
-        this.#accounts.note(ring);
+        this.#ledger.accounts.note(ring);
         ring.take();
       }
     }
@@ -309,18 +270,18 @@ class Aggregator {
         this.#deadLetters.append(lines);
       }
     } catch (error) {
-      if (!isDiskFull(error)) throw error;
+      if (!isDiskFull(error)) throw logFailure(error);
       ring.untake();
-      this.#accounts.putBack();
+      this.#ledger.accounts.putBack();
       return -1;
     }
     if (this.#diskFullSinceMs > 0) this.#diskHasRoom();
-    this.#accounts.appended();
+    this.#ledger.accounts.appended();
     if (kind !== RUN.deadLetter) {
       this.#counters[AGGREGATOR.records]! += records;
       this.#counters[AGGREGATOR.bytes_logged]! += lengthBytes;
       this.#counters[AGGREGATOR.batches]!++;
-      if (this.#consumers.wanted) this.#consumers.publish(lines, records, owner);
+      if (this.#consumers.wanted) this.#consumers.publish(lines, records);
     } else {
       this.#counters[AGGREGATOR.dead_letters]!++;
       this.#counters[AGGREGATOR.dead_letter_bytes]! += lengthBytes;
@@ -351,12 +312,22 @@ class Aggregator {
     return this.#slots.flat().reduce((sum, ring) => sum + ring.length, 0);
   }
 
-  /** A failure that the next write will meet again, and report. */
+  /** A full disk is met again by the next write, and reported. */
   #quietly(work: () => void): void {
+    this.#onDisk(() => {
+      try {
+        work();
+      } catch (error) {
+        if (!isDiskFull(error)) throw error;
+      }
+    });
+  }
+
+  #onDisk(work: () => void): void {
     try {
       work();
     } catch (error) {
-      if (!isDiskFull(error)) throw error;
+      throw logFailure(error);
     }
   }
 
@@ -366,7 +337,7 @@ class Aggregator {
     this.#quietly(() => this.#segments.close());
     this.#quietly(() => this.#deadLetters.close());
     // With something left in a ring the next start counts again what is in the log.
-    if (runsLeft === 0) this.#book.close(this.#segments.nextSeq);
+    if (runsLeft === 0) this.#ledger.close();
     post({ type: 'finished', runsLeft });
     this.#consumers.finish(() => this.#end());
   }
@@ -384,28 +355,14 @@ class Aggregator {
   }
 }
 
-function isRead({ ring, published }: RingPlace): boolean {
-  return ((ring.taken - published) | 0) >= 0;
-}
-
-function writtenBy(segments: SegmentWriter, letters: DeadLetterLog, counters: Float64Array): Written {
-  return {
-    get nextSeq() {
-      return segments.nextSeq;
-    },
-    get durableSeq() {
-      return segments.durableSeq;
-    },
-    get letters() {
-      return letters.next;
-    },
-    get durableLetters() {
-      return letters.durableNext;
-    },
-    get bytes() {
-      return counters[AGGREGATOR.bytes_logged]!;
-    },
-  };
+/** What the disk does not take is the end: nothing that comes in could be kept. */
+function logFailure(error: unknown): FatalError {
+  if (error instanceof FatalError) return error;
+  const [what, why] =
+    error instanceof SyncError
+      ? ['cannot be forced to the disk; what was not yet acknowledged may be lost', error.message]
+      : ['cannot be written', (error as Error).message];
+  return new FatalError(EXIT.ioError, `the event log ${what}: ${why}`, { cause: error });
 }
 
 function post(message: AggregatorToMain, transfer: ArrayBuffer[] = []): void {
@@ -416,11 +373,15 @@ let aggregator: Aggregator | undefined;
 
 // A thread with a listening uWebSockets.js app may only end after it was closed, or it takes the process with it.
 process.on('uncaughtException', (error) => {
-  post({
-    type: 'failed',
-    exitCode: EXIT.software,
-    message: `the aggregator failed: ${error.stack ?? String(error)}`,
-  });
+  post(
+    error instanceof FatalError
+      ? { type: 'failed', exitCode: error.exitCode, message: error.message }
+      : {
+          type: 'failed',
+          exitCode: EXIT.software,
+          message: `the aggregator failed: ${error.stack ?? String(error)}`,
+        },
+  );
   try {
     aggregator?.abort();
   } finally {

@@ -17,6 +17,8 @@ export interface UpgradeRequest {
   readonly host: string;
   /** IP address it comes from. */
   readonly address: string;
+  /** It wants to be this named consumer. */
+  readonly name: string | undefined;
 }
 
 export type Verdict =
@@ -25,7 +27,26 @@ export type Verdict =
   /** It may talk, and is sent nothing of the stream until a grant. */
   | { readonly kind: 'pending' }
   /** `scope` undefined: nothing of the stream; without limits: all of it. */
-  | { readonly kind: 'granted'; readonly scope: Scope | undefined };
+  | {
+      readonly kind: 'granted';
+      readonly scope: Scope | undefined;
+      /** Of the named consumer that it is: where it goes on. Undefined: the name is new, or it has none. */
+      readonly cursor?: number;
+    };
+
+/** A consumer, or a raw backend that asked for events, as it is now: consumers/named-consumers.ts says what each means. */
+export interface DeliveryState {
+  readonly kind: 'websocket' | 'raw';
+  /** Of the consumer, or of the subscription. */
+  readonly number: number;
+  readonly sinceMs: number;
+  readonly mode: 'live' | 'log';
+  readonly nextSeq: number;
+  readonly records: number;
+  readonly bytes: number;
+  readonly missing: number;
+  readonly bufferedBytes: number;
+}
 
 export type MainToConsumers =
   /** The answer to `consumer-asks`, and later every change of it. */
@@ -47,20 +68,17 @@ export type MainToConsumers =
   | { readonly type: 'unsubscribe'; readonly subscription: number }
   /** So many bytes of a subscription have left main. */
   | { readonly type: 'subscription-took'; readonly subscription: number; readonly bytes: number }
-  /** Names of connected nodes, as asked for under this number; several messages, the last one says so. */
-  | {
-      readonly type: 'node-names';
-      readonly asked: number;
-      readonly nodes: readonly (readonly [id: string, name: string])[];
-      readonly last: boolean;
-    };
+  | { readonly type: 'deliveries-wanted'; readonly asked: number };
 
 export type ConsumersToMain =
   | { readonly type: 'consumer-asks'; readonly consumer: number; readonly request: UpgradeRequest }
   | { readonly type: 'consumer-says'; readonly consumer: number; readonly text: string }
+  /** A named consumer's stream begins here: its cursor is there from now on. */
+  | { readonly type: 'consumer-started'; readonly consumer: number; readonly nextSeq: number }
+  /** A named consumer has everything before this; it was sent all of that. */
+  | { readonly type: 'consumer-acked'; readonly consumer: number; readonly nextSeq: number }
   /** It has gone, or never came to be. */
   | { readonly type: 'consumer-gone'; readonly consumer: number }
-  | { readonly type: 'node-names-wanted'; readonly asked: number }
   /** From here on it is sent every record. */
   | { readonly type: 'subscription-on'; readonly subscription: number }
   /** Whole lines, for each of the subscriptions. */
@@ -70,8 +88,5 @@ export type ConsumersToMain =
       readonly lines: Uint8Array;
     }
   /** No more records will come. */
-  | {
-      readonly type: 'subscription-over';
-      readonly subscription: number;
-      readonly reason: 'too slow' | 'Core is stopping';
-    };
+  | { readonly type: 'subscription-over'; readonly subscription: number; readonly reason: string }
+  | { readonly type: 'deliveries'; readonly asked: number; readonly rows: readonly DeliveryState[] };

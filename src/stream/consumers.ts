@@ -1,19 +1,18 @@
 /**
- * The WebSocket side: consumers on 9003, and what each is sent. Runs in the aggregator.
+ * The WebSocket side: consumers on 9003, who they are, and what they and Core say. Runs in the aggregator.
  *
  *   ws://host:9003/  or /ws     every record one text message, without its newline
  *   ...?batch=1                 many records in a message, each ended by a newline
+ *   ...?from= ?consumer= ...    stream-terms.ts
  *
  *   asking --verdict--> refused                                    an HTTP answer, never a WebSocket
  *        |---- pending ----> open, nothing is streamed ---granted--+
  *        +---- granted ----> open, streamed what it may see <------+--leave()--> leaving --> gone
  *
  * Who may connect and see what is main's verdict: no token is looked at here. What a consumer says goes to main, and
- * the answer comes from there.
+ * the answer comes from there; but acknowledgements, which only this thread can judge.
  *
- * All consumers get the same records from memory; those with a scope get their selection. A consumer that does not read
- * has its messages buffered up to `stream.consumer_buffer_bytes`, then it is cut off with code 1013; it never slows
- * anybody else. uWebSockets.js copies what it is given before send() returns, so ring memory may be passed in.
+ * What each is sent, and what becomes of one that does not read, is for deliveries.ts.
  */
 
 import type { HttpRequest, HttpResponse, us_socket_context_t, WebSocket } from 'uWebSockets.js';
@@ -21,53 +20,30 @@ import type { Scope } from '../access/principal.js';
 import { LIMITS } from '../limits.js';
 import { AGGREGATOR } from '../memory/counters.js';
 import type { Addon } from '../native/addon.js';
+import type { Asking, Consumer, ConsumerData } from './consumer.js';
 import { ConsumerDoor, type Server, type ServerTls } from './consumer-door.js';
 import type { ConsumersToMain, MainToConsumers, Verdict } from './consumer-messages.js';
-import { Scopes, type Selection } from './scopes.js';
+import { Deliveries, type LogSource } from './deliveries.js';
+import type { ReaderPort } from './log-feeds.js';
+import { limited } from './scope-limits.js';
+import { failureText, readAck } from './stream-notes.js';
+import { type Asked, BadParameter, readAsked } from './stream-terms.js';
 import { Subscriptions } from './subscriptions.js';
 import { UpgradeCork } from './upgrade-cork.js';
 import { addressText, chosenProtocol, shownToken } from './upgrades.js';
+import { WebOutlet } from './web-outlet.js';
 
 /** Close codes and reasons, RFC 6455 section 7.4 and the IANA registry. */
 const GOING_AWAY = 1001;
 const POLICY_VIOLATION = 1008;
+const INTERNAL_ERROR = 1011;
 const TRY_AGAIN_LATER = 1013;
 
-/** uWebSockets.js collects what is sent inside cork() in 16 KiB; beyond it every send is a system call of its own. */
-const CORK_BYTES = 15 * 1024;
 /** For the last close frame to leave, before the app is closed. */
 const CLOSE_LINGER_MS = 20;
-/** WebSocket header of a server's message below 64 KiB. */
-const HEADER_BYTES = 4;
-
-interface ConsumerData {
-  readonly number: number;
-  readonly batch: boolean;
-}
-
-/** An upgrade that waits for main's verdict. */
-interface Asking {
-  readonly response: HttpResponse;
-  readonly context: us_socket_context_t;
-  readonly key: string;
-  readonly protocol: string;
-  readonly extensions: string;
-  readonly batch: boolean;
-}
-
-/** live --leave()--> leaving: nothing more is queued; the goodbye goes out once all that was queued has. */
-interface Consumer {
-  readonly number: number;
-  readonly socket: WebSocket<ConsumerData>;
-  readonly batch: boolean;
-  /** With a scope: what of the stream it is sent. */
-  selection: Selection | undefined;
-  /** What it said and main has not answered yet. */
-  unanswered: number;
-  goodbye: { readonly code: number; readonly reason: string } | undefined;
-}
 
 type Refused = Extract<Verdict, { kind: 'refused' }>;
+type Granted = Extract<Verdict, { kind: 'granted' }>;
 const STOPPING: Refused = { kind: 'refused', status: '503 Service Unavailable', text: 'Core is stopping' };
 const ENDED: Refused = { kind: 'refused', status: '401 Unauthorized', text: 'access has ended' };
 
@@ -78,47 +54,43 @@ export interface ConsumerLimits {
 
 export interface ConsumersHooks {
   post(message: ConsumersToMain, transfer?: ArrayBuffer[]): void;
-  /** Once all rings have been read up to where they are now, caughtUp() is to be called. */
-  catchUp(): void;
+  /** The reader is needed. */
+  readerWanted(): void;
 }
 
 export class Consumers {
   readonly #door: ConsumerDoor;
+  readonly #log: LogSource;
   readonly #limits: ConsumerLimits;
   readonly #counters: Float64Array;
-  readonly #addon: Addon | undefined;
   readonly #hooks: ConsumersHooks;
   readonly #asking = new Map<number, Asking>();
   readonly #consumers = new Map<number, Consumer>();
-  /** Those that are sent the whole stream, and those with a scope; the others only talk. */
-  readonly #whole = new Set<Consumer>();
-  readonly #scoped = new Set<Consumer>();
-  readonly #scopes: Scopes;
+  readonly #deliveries: Deliveries;
   readonly #subscriptions: Subscriptions;
   /** While it listens. */
   #upgradeCork: UpgradeCork | undefined;
   #lastNumber = 0;
   #finishing = false;
-  /** Ends of the lines of a batch; grows to the largest batch seen, which LIMITS.batchBytes bounds. */
-  #ends = new Int32Array(8192);
   #onEmpty: (() => void) | undefined;
 
   constructor(
+    log: LogSource,
     limits: ConsumerLimits,
     counters: Float64Array,
     addon: Addon | undefined,
     tls: ServerTls | undefined,
     hooks: ConsumersHooks,
   ) {
+    this.#log = log;
     this.#limits = limits;
     this.#counters = counters;
-    this.#addon = addon;
     this.#hooks = hooks;
-    this.#scopes = new Scopes(addon, {
-      askForNames: (asked) => hooks.post({ type: 'node-names-wanted', asked }),
-      catchUp: () => hooks.catchUp(),
+    this.#deliveries = new Deliveries(log, limits.bufferBytes, counters, addon, {
+      readerWanted: () => hooks.readerWanted(),
+      flush: (lines) => this.#subscriptions.flush(lines),
     });
-    this.#subscriptions = new Subscriptions(limits.bufferBytes, this.#scopes, addon, hooks.post);
+    this.#subscriptions = new Subscriptions(this.#deliveries, hooks.post);
     this.#door = new ConsumerDoor(tls, (server) => this.#equip(server));
   }
 
@@ -134,12 +106,94 @@ export class Consumers {
     return this.#door.renew();
   }
 
+  /** Is there anybody who is sent what is written now? */
+  get wanted(): boolean {
+    return this.#deliveries.wanted;
+  }
+
+  /** Sends whole lines, `records` of them, which were appended just now. */
+  publish(lines: Uint8Array, records: number): void {
+    this.#deliveries.publish(lines, records);
+  }
+
+  /** Something was written, or became durable. */
+  written(): void {
+    this.#deliveries.written();
+  }
+
+  useReader(port: ReaderPort): void {
+    this.#deliveries.useReader(port);
+  }
+
+  receive(message: MainToConsumers): void {
+    switch (message.type) {
+      case 'consumer-verdict':
+        this.#judged(message.consumer, message.verdict);
+        break;
+      case 'consumer-answer':
+        this.#answer(message.consumer, message.text);
+        if (message.verdict !== undefined) this.#judged(message.consumer, message.verdict);
+        break;
+      case 'consumer-close': {
+        const asking = this.#asking.get(message.consumer);
+        if (asking !== undefined) this.#refuse(message.consumer, asking, ENDED);
+        const consumer = this.#consumers.get(message.consumer);
+        if (consumer !== undefined) this.#leave(consumer, message.code, message.reason);
+        break;
+      }
+      case 'subscribe':
+        if (!this.#finishing) this.#subscriptions.add(message.subscription, message.scope);
+        break;
+      case 'unsubscribe':
+        this.#subscriptions.remove(message.subscription);
+        break;
+      case 'subscription-took':
+        this.#subscriptions.took(message.subscription, message.bytes);
+        break;
+      case 'deliveries-wanted':
+        this.#hooks.post({ type: 'deliveries', asked: message.asked, rows: this.#states() });
+        break;
+    }
+  }
+
+  /** Refreshes the gauge of what is buffered for consumers, and tidies up. */
+  measure(): void {
+    this.#door.sweep();
+    this.#deliveries.tick();
+    let bytes = this.#subscriptions.underWayBytes;
+    for (const consumer of this.#consumers.values()) bytes += consumer.socket.getBufferedAmount();
+    this.#counters[AGGREGATOR.bytes_buffered] = bytes;
+  }
+
+  /** Accepts nobody any more, tells everybody goodbye, and calls `done` when the last one has gone. */
+  finish(done: () => void): void {
+    this.#finishing = true;
+    this.#door.stopListening();
+    this.#onEmpty = done;
+    for (const number of [...this.#asking.keys()]) this.#judged(number, STOPPING);
+    for (const consumer of [...this.#consumers.values()])
+      if (consumer.recipient === undefined) this.#leave(consumer, GOING_AWAY, 'Core is stopping');
+    this.#deliveries.finish();
+    this.#checkEmpty();
+  }
+
+  /** Ends everything at once. The thread may only end after this. */
+  close(): void {
+    this.#finishing = true;
+    this.#upgradeCork?.close();
+    this.#door.close();
+  }
+
+  // ---- the door -----------------------------------------------------------------------------------------------
+
   #equip(server: Server): void {
     const { app } = server;
+    const consumerOf = (socket: WebSocket<ConsumerData>) => this.#consumers.get(socket.getUserData().number);
     const behavior = {
       maxPayloadLength: LIMITS.consumerMessageBytes,
       // Our own bound comes first; this one must never drop a message in silence.
       maxBackpressure: 0,
+      // Of silence, and of nothing being read: whoever is slow goes on, whoever is dead is gone by then.
       idleTimeout: 120,
       sendPingsAutomatically: true,
       upgrade: (response: HttpResponse, request: HttpRequest, context: us_socket_context_t) =>
@@ -150,8 +204,11 @@ export class Consumers {
       },
       message: (socket: WebSocket<ConsumerData>, message: ArrayBuffer, isBinary: boolean) =>
         this.#said(socket, message, isBinary),
-      drain: (socket: WebSocket<ConsumerData>) =>
-        this.#sayGoodbye(this.#consumers.get(socket.getUserData().number)),
+      drain: (socket: WebSocket<ConsumerData>) => {
+        const consumer = consumerOf(socket);
+        if (consumer?.recipient !== undefined) this.#deliveries.drained(consumer.recipient);
+        this.#sayGoodbye(consumer);
+      },
       close: (socket: WebSocket<ConsumerData>) => {
         server.sockets--;
         this.#closed(socket.getUserData().number);
@@ -172,102 +229,17 @@ export class Consumers {
     });
   }
 
-  /** Is there anybody who is sent anything of the stream? */
-  get wanted(): boolean {
-    return this.#whole.size > 0 || this.#scopes.active || this.#subscriptions.size > 0;
-  }
-
-  /** Sends whole lines, `records` of them, to everybody. `owner`: the node of a record that does not say whose it is. */
-  publish(lines: Uint8Array, records: number, owner?: bigint): void {
-    let ends = -1;
-    for (const consumer of this.#whole) {
-      if (!this.#hasRoom(consumer, lines.length)) continue;
-      if (consumer.batch) {
-        consumer.socket.send(lines, false, false);
-        this.#counters[AGGREGATOR.messages_sent]!++;
-        this.#counters[AGGREGATOR.bytes_sent]! += lines.length;
-      } else {
-        if (ends < 0) ends = this.#findEnds(lines, records);
-        this.#sendEach(consumer, lines, this.#ends, ends);
-      }
-    }
-    if (this.#scopes.active) {
-      if (ends < 0) ends = this.#findEnds(lines, records);
-      this.#scopes.select(lines, this.#ends, ends, owner);
-      for (const consumer of this.#scoped) this.#sendSelection(consumer, consumer.selection!);
-    }
-    if (this.#subscriptions.size > 0)
-      this.#counters[AGGREGATOR.consumers_cut_off]! += this.#subscriptions.publish(lines);
-  }
-
-  /** The rings have been read up to where they were when `catchUp` was asked for. */
-  caughtUp(): void {
-    this.#scopes.caughtUp();
-  }
-
-  receive(message: MainToConsumers): void {
-    switch (message.type) {
-      case 'consumer-verdict':
-        this.#judged(message.consumer, message.verdict);
-        break;
-      case 'consumer-answer':
-        this.#answer(message.consumer, message.text);
-        if (message.verdict !== undefined) this.#judged(message.consumer, message.verdict);
-        break;
-      case 'consumer-close': {
-        const asking = this.#asking.get(message.consumer);
-        if (asking !== undefined) this.#refuse(message.consumer, asking, ENDED);
-        const consumer = this.#consumers.get(message.consumer);
-        if (consumer !== undefined && consumer.goodbye === undefined)
-          this.#leave(consumer, message.code, message.reason);
-        break;
-      }
-      case 'subscribe':
-        if (!this.#finishing) this.#subscriptions.add(message.subscription, message.scope);
-        break;
-      case 'unsubscribe':
-        this.#subscriptions.remove(message.subscription);
-        break;
-      case 'subscription-took':
-        this.#subscriptions.took(message.subscription, message.bytes);
-        break;
-      case 'node-names':
-        this.#scopes.names(message.asked, message.nodes, message.last);
-        break;
-    }
-  }
-
-  /** Refreshes the gauge of what is buffered for consumers, and tidies up. */
-  measure(): void {
-    this.#door.sweep();
-    let bytes = this.#subscriptions.underWayBytes;
-    for (const consumer of this.#consumers.values()) bytes += consumer.socket.getBufferedAmount();
-    this.#counters[AGGREGATOR.bytes_buffered] = bytes;
-  }
-
-  /** Accepts nobody any more, tells everybody goodbye, and calls `done` when the last one has gone. */
-  finish(done: () => void): void {
-    this.#finishing = true;
-    this.#door.stopListening();
-    this.#onEmpty = done;
-    this.#subscriptions.finish();
-    for (const number of [...this.#asking.keys()]) this.#judged(number, STOPPING);
-    for (const consumer of [...this.#consumers.values()]) {
-      if (consumer.goodbye === undefined) this.#leave(consumer, GOING_AWAY, 'Core is stopping');
-    }
-    this.#checkEmpty();
-  }
-
-  /** Ends everything at once. The thread may only end after this. */
-  close(): void {
-    this.#finishing = true;
-    this.#upgradeCork?.close();
-    this.#door.close();
-  }
-
   #upgrade(response: HttpResponse, request: HttpRequest, context: us_socket_context_t): void {
     if (this.#consumers.size + this.#asking.size >= this.#limits.maxConsumers) {
       response.writeStatus('503 Service Unavailable').end('too many consumers');
+      return;
+    }
+    let asked: Asked;
+    try {
+      asked = readAsked(request.getQuery(), this.#log.nextSeq, Date.now());
+    } catch (error) {
+      if (!(error instanceof BadParameter)) throw error;
+      response.writeStatus('400 Bad Request').writeHeader('content-type', 'application/json').end(error.json);
       return;
     }
     const consumer = ++this.#lastNumber;
@@ -277,7 +249,7 @@ export class Consumers {
       key: request.getHeader('sec-websocket-key'),
       protocol: chosenProtocol(request),
       extensions: request.getHeader('sec-websocket-extensions'),
-      batch: request.getQuery('batch') === '1',
+      asked,
     });
     response.onAborted(() => {
       // Also when its upgrade was answered and the thread closes everything.
@@ -291,6 +263,7 @@ export class Consumers {
         origin: request.getHeader('origin'),
         host: request.getHeader('host'),
         address: addressText(response.getRemoteAddress()),
+        name: asked.name,
       },
     });
   }
@@ -304,7 +277,8 @@ export class Consumers {
     }
     const consumer = this.#consumers.get(number);
     if (consumer === undefined || consumer.goodbye !== undefined) return;
-    this.#stream(consumer, verdict.kind === 'granted' ? verdict.scope : undefined);
+    if (verdict.kind === 'granted') this.#granted(consumer, verdict);
+    else this.#stop(consumer);
   }
 
   #refuse(number: number, { response }: Asking, { status, text }: Refused): void {
@@ -316,56 +290,40 @@ export class Consumers {
   #accept(number: number, asking: Asking, verdict: Verdict): void {
     // It may have gone while it waited.
     if (!this.#asking.delete(number)) return;
-    const { response, key, protocol, extensions, context, batch } = asking;
-    response.upgrade<ConsumerData>({ number, batch }, key, protocol, extensions, context);
+    const { response, key, protocol, extensions, context, asked } = asking;
+    response.upgrade<ConsumerData>({ number, asked }, key, protocol, extensions, context);
     const consumer = this.#consumers.get(number);
     if (consumer === undefined || consumer.goodbye !== undefined) return;
-    this.#stream(consumer, verdict.kind === 'granted' ? verdict.scope : undefined);
-  }
-
-  /** From now on it is sent what the scope lets through; nothing where there is none. */
-  #stream(consumer: Consumer, scope: Scope | undefined): void {
-    const before = consumer.selection;
-    const limited = scope !== undefined && (scope.nodes !== null || scope.eventTypes !== null);
-    consumer.selection = limited ? this.#scopes.use(scope) : undefined;
-    if (scope !== undefined && !limited) this.#whole.add(consumer);
-    else this.#whole.delete(consumer);
-    if (limited) this.#scoped.add(consumer);
-    else this.#scoped.delete(consumer);
-    // After the new one was taken: where they are the same it goes on without a gap.
-    if (before !== undefined) this.#scopes.leave(before);
+    if (verdict.kind === 'granted') this.#granted(consumer, verdict);
   }
 
   #opened(socket: WebSocket<ConsumerData>): void {
-    const { number, batch } = socket.getUserData();
-    const consumer = { number, socket, batch, selection: undefined, unanswered: 0, goodbye: undefined };
+    const { number, asked } = socket.getUserData();
+    const consumer: Consumer = {
+      number,
+      socket,
+      asked,
+      outlet: new WebOutlet(socket, asked.batch, this.#counters, {
+        started: (nextSeq) => this.#started(consumer, nextSeq),
+        over: () => this.#leave(consumer, GOING_AWAY, 'Core is stopping'),
+        fail: () => this.#leave(consumer, INTERNAL_ERROR, 'the log cannot be read'),
+      }),
+      sinceMs: Date.now(),
+      recipient: undefined,
+      pausedSeq: 0,
+      ackedSeq: 0,
+      unanswered: 0,
+      goodbye: undefined,
+    };
     this.#consumers.set(number, consumer);
     this.#counters[AGGREGATOR.consumers_total]!++;
     this.#counters[AGGREGATOR.consumers_open] = this.#consumers.size;
   }
 
-  #said(socket: WebSocket<ConsumerData>, message: ArrayBuffer, isBinary: boolean): void {
-    const consumer = this.#consumers.get(socket.getUserData().number);
-    if (consumer === undefined || consumer.goodbye !== undefined) return;
-    if (++consumer.unanswered > LIMITS.consumerUnanswered)
-      return this.#leave(consumer, POLICY_VIOLATION, 'too many messages before an answer was awaited');
-    // What is no text is no JSON: main says so.
-    const text = isBinary ? '' : Buffer.from(message).toString('utf8');
-    this.#hooks.post({ type: 'consumer-says', consumer: consumer.number, text });
-  }
-
-  #answer(number: number, text: string): void {
-    const consumer = this.#consumers.get(number);
-    if (consumer === undefined || consumer.goodbye !== undefined) return;
-    consumer.unanswered--;
-    if (this.#hasRoom(consumer, text.length))
-      consumer.socket.send(consumer.batch ? `${text}\n` : text, false, false);
-  }
-
   #closed(number: number): void {
     const consumer = this.#consumers.get(number);
     if (consumer === undefined) return;
-    this.#stream(consumer, undefined);
+    this.#stop(consumer);
     this.#consumers.delete(number);
     this.#hooks.post({ type: 'consumer-gone', consumer: number });
     this.#counters[AGGREGATOR.consumers_open] = this.#consumers.size;
@@ -379,24 +337,106 @@ export class Consumers {
     this.#onEmpty = undefined;
   }
 
-  /** No: it is cut off. */
-  #hasRoom(consumer: Consumer, bytes: number): boolean {
-    if (consumer.goodbye !== undefined) return false;
-    const bufferedBytes = consumer.socket.getBufferedAmount();
-    if (bufferedBytes === 0 || bufferedBytes + bytes <= this.#limits.bufferBytes) return true;
-    this.#cutOff(consumer, bufferedBytes);
-    return false;
+  // ---- the stream ---------------------------------------------------------------------------------------------
+
+  #granted(consumer: Consumer, { scope, cursor }: Granted): void {
+    if (scope === undefined) this.#stop(consumer);
+    else if (consumer.recipient !== undefined) this.#deliveries.change(consumer.recipient, limited(scope));
+    else this.#start(consumer, limited(scope), cursor);
   }
 
-  #cutOff(consumer: Consumer, bufferedBytes: number): void {
+  #start(consumer: Consumer, scope: Scope | undefined, cursor: number | undefined): void {
+    const { asked, outlet, pausedSeq } = consumer;
+    const { filter, durableOnly, name } = asked;
+    const positions = asked.from !== undefined || name !== undefined;
+    let from = asked.from ?? { kind: 'latest' };
+    if (pausedSeq > 0) from = { kind: 'seq', seq: pausedSeq };
+    else if (asked.from === undefined && name !== undefined && cursor !== undefined)
+      from = { kind: 'seq', seq: Math.max(cursor, this.#ackedUnder(name)) };
+    consumer.recipient = this.#deliveries.add(outlet, { from, filter, scope, durableOnly, positions });
+  }
+
+  /** What the connection that had the name before has acknowledged: main may not have heard of it when it judged. */
+  #ackedUnder(name: string): number {
+    let seq = 0;
+    for (const { asked, ackedSeq } of this.#consumers.values())
+      if (asked.name === name) seq = Math.max(seq, ackedSeq);
+    return seq;
+  }
+
+  #started(consumer: Consumer, nextSeq: number): void {
+    if (consumer.asked.name === undefined || consumer.ackedSeq > 0) return;
+    consumer.ackedSeq = nextSeq;
+    this.#hooks.post({ type: 'consumer-started', consumer: consumer.number, nextSeq });
+  }
+
+  /** It is sent nothing more. Who is told its position goes on from there, should it be sent the stream again. */
+  #stop(consumer: Consumer): void {
+    const { recipient } = consumer;
+    if (recipient === undefined) return;
+    consumer.recipient = undefined;
+    this.#deliveries.remove(recipient);
+    if (recipient.terms.positions) consumer.pausedSeq = recipient.nextSeq;
+  }
+
+  #states() {
+    const consumers = [...this.#consumers.values()].flatMap(({ number, sinceMs, outlet, recipient }) => {
+      if (recipient === undefined) return [];
+      const { bufferedBytes } = outlet;
+      return [{ kind: 'websocket' as const, number, sinceMs, bufferedBytes, ...recipient.state }];
+    });
+    return [...consumers, ...this.#subscriptions.states()];
+  }
+
+  // ---- what is said -------------------------------------------------------------------------------------------
+
+  #said(socket: WebSocket<ConsumerData>, message: ArrayBuffer, isBinary: boolean): void {
+    const consumer = this.#consumers.get(socket.getUserData().number);
+    if (consumer === undefined || consumer.goodbye !== undefined) return;
+    // What is no text is no JSON: main says so.
+    const text = isBinary ? '' : Buffer.from(message).toString('utf8');
+    const ack = readAck(text);
+    if (ack !== undefined) return this.#acked(consumer, ack.nextSeq);
+    if (++consumer.unanswered > LIMITS.consumerUnanswered)
+      return this.#leave(consumer, POLICY_VIOLATION, 'too many messages before an answer was awaited');
+    this.#hooks.post({ type: 'consumer-says', consumer: consumer.number, text });
+  }
+
+  /** Going back is no mistake: acknowledgements may overtake each other on the other side. */
+  #acked(consumer: Consumer, nextSeq: unknown): void {
+    const { asked, recipient, pausedSeq } = consumer;
+    const sentSeq = recipient?.nextSeq ?? pausedSeq;
+    if (asked.name === undefined)
+      return this.#say(consumer, failureText('StreamAck is for named consumers (?consumer=NAME)'));
+    if (typeof nextSeq !== 'number' || !Number.isSafeInteger(nextSeq) || nextSeq < 1)
+      return this.#say(consumer, failureText('StreamAck.next_seq is no sequence number'));
+    if (nextSeq > sentSeq)
+      return this.#say(consumer, failureText(`StreamAck.next_seq is beyond what was sent, ${sentSeq}`));
+    if (nextSeq <= consumer.ackedSeq) return;
+    consumer.ackedSeq = nextSeq;
+    this.#hooks.post({ type: 'consumer-acked', consumer: consumer.number, nextSeq });
+  }
+
+  #answer(number: number, text: string): void {
+    const consumer = this.#consumers.get(number);
+    if (consumer === undefined || consumer.goodbye !== undefined) return;
+    consumer.unanswered--;
+    this.#say(consumer, text);
+  }
+
+  /** The stream stops when its buffer is full; who goes on to ask and does not read the answers has to go. */
+  #say(consumer: Consumer, text: string): void {
+    if (consumer.outlet.bufferedBytes <= this.#limits.bufferBytes + LIMITS.consumerAnswerBytes)
+      return consumer.outlet.note(text);
     this.#counters[AGGREGATOR.consumers_cut_off]!++;
-    this.#leave(consumer, TRY_AGAIN_LATER, `too slow: ${bufferedBytes} bytes not read`);
+    this.#leave(consumer, TRY_AGAIN_LATER, 'too many answers were not read');
   }
 
   #leave(consumer: Consumer, code: number, reason: string): void {
+    if (consumer.goodbye !== undefined) return;
     const { number, socket } = consumer;
     consumer.goodbye = { code, reason };
-    this.#stream(consumer, undefined);
+    this.#stop(consumer);
     this.#sayGoodbye(consumer);
     setTimeout(() => {
       if (this.#consumers.has(number)) socket.close();
@@ -406,41 +446,5 @@ export class Consumers {
   #sayGoodbye(consumer: Consumer | undefined): void {
     if (consumer?.goodbye === undefined || consumer.socket.getBufferedAmount() > 0) return;
     consumer.socket.end(consumer.goodbye.code, consumer.goodbye.reason);
-  }
-
-  #findEnds(lines: Uint8Array, records: number): number {
-    if (this.#ends.length < records) this.#ends = new Int32Array(2 ** Math.ceil(Math.log2(records)));
-    const ends = this.#ends;
-    if (this.#addon !== undefined) return this.#addon.lineEnds(lines, 0, lines.length, ends);
-    let count = 0;
-    for (let at = lines.indexOf(0x0a); at >= 0; at = lines.indexOf(0x0a, at + 1)) ends[count++] = at + 1;
-    return count;
-  }
-
-  #sendSelection(consumer: Consumer, { lines, ends, count }: Selection): void {
-    if (count === 0 || !this.#hasRoom(consumer, lines.length)) return;
-    if (!consumer.batch) return this.#sendEach(consumer, lines, ends, count);
-    consumer.socket.send(lines, false, false);
-    this.#counters[AGGREGATOR.messages_sent]!++;
-    this.#counters[AGGREGATOR.bytes_sent]! += lines.length;
-  }
-
-  #sendEach(consumer: Consumer, lines: Uint8Array, ends: Int32Array, count: number): void {
-    const { socket } = consumer;
-    let next = 0;
-    let start = 0;
-    const sendSome = () => {
-      let corked = 0;
-      do {
-        const end = ends[next]!;
-        socket.send(lines.subarray(start, end - 1), false, false);
-        corked += end - start + HEADER_BYTES;
-        start = end;
-        next++;
-      } while (next < count && corked + ends[next]! - start + HEADER_BYTES <= CORK_BYTES);
-    };
-    while (next < count) socket.cork(sendSome);
-    this.#counters[AGGREGATOR.messages_sent]! += count;
-    this.#counters[AGGREGATOR.bytes_sent]! += lines.length;
   }
 }

@@ -13,6 +13,7 @@ export interface Faults {
   killShard(shard: number): void;
   killAggregator(): void;
   killReader(): void;
+  killKeeper(): void;
 }
 
 const ShardParams = Type.Object({
@@ -81,6 +82,25 @@ export function debugRoutes(app: RestApp, view: CoreView, faults: Faults): void 
     async (_request, reply) => {
       faults.killReader();
       return reply.code(202).send({ killed: 'reader' });
+    },
+  );
+
+  app.post(
+    '/debug/keeper/kill',
+    {
+      bodyLimit: REST_LIMITS.noBodyBytes,
+      config: { access: 'admin' },
+      schema: {
+        operationId: 'killKeeper',
+        tags: ['debug'],
+        summary: 'end the keeper of the log as if it had crashed',
+        description: 'It is started again. Only with `server.debug`.',
+        response: { 202: Killed },
+      },
+    },
+    async (_request, reply) => {
+      faults.killKeeper();
+      return reply.code(202).send({ killed: 'keeper' });
     },
   );
 }

@@ -1,12 +1,14 @@
 /** `/api/v1/nodes`: who is connected, who was, and what was counted for them. */
 import { Type } from 'typebox';
 import type { AuditTrail } from '../../access/audit.js';
+import type { LedgerView } from '../../ledger/view.js';
 import { parseNodeId } from '../../protocol/node-id.js';
 import { StateBacklogFull } from '../../state/store.js';
 import { actorOf } from '../actor.js';
 import type { RestApp } from '../app.js';
 import { RestError } from '../errors.js';
 import { isKnown, sendNothing, tagOf } from '../etag.js';
+import { accountRow, NO_ACCOUNT, numbersOf } from '../ledger-rows.js';
 import { REST_LIMITS } from '../limits.js';
 import type { ListSender } from '../list.js';
 import { nodeTest, pageOf, scopeTest } from '../node-selection.js';
@@ -19,7 +21,7 @@ import type { CoreView, NodeRemoval } from '../view.js';
 const TAGS = ['nodes'];
 const writeRow = rowWriter<NodeRowJson>(NodeRow);
 
-export function nodeRoutes(app: RestApp, view: CoreView, lists: ListSender): void {
+export function nodeRoutes(app: RestApp, view: CoreView, ledger: LedgerView, lists: ListSender): void {
   app.get(
     '/api/v1/nodes',
     {
@@ -58,7 +60,7 @@ export function nodeRoutes(app: RestApp, view: CoreView, lists: ListSender): voi
         operationId: 'getNode',
         tags: TAGS,
         summary: 'one node with its honeypots',
-        description: 'The row of the list and the honeypots that the node has told of.',
+        description: 'The row of the list, the honeypots that the node has told of, and its ledger.',
         params: NodeIdParams,
         response: { 200: NodeDetail },
       },
@@ -67,8 +69,14 @@ export function nodeRoutes(app: RestApp, view: CoreView, lists: ListSender): voi
       const record = view.node(nodeIdOf(request.params.id));
       if (record === undefined || !scopeTest(request.principal)(record))
         throw new RestError('NODE_NOT_FOUND');
-      if (isKnown(request, reply, tagOf([record], view.live))) return sendNothing(reply);
-      return reply.send({ ...nodeRow(view.show(record)), honeypots: [...record.pots.values()].map(potRow) });
+      const account = ledger.of(record.serial) ?? NO_ACCOUNT;
+      const tag = tagOf([record], view.live, numbersOf(account));
+      if (isKnown(request, reply, tag)) return sendNothing(reply);
+      return reply.send({
+        ...nodeRow(view.show(record)),
+        honeypots: [...record.pots.values()].map(potRow),
+        ledger: accountRow(account),
+      });
     },
   );
 }
@@ -128,7 +136,7 @@ function nodeIdOf(text: string): bigint {
   return id;
 }
 
-function cursorOf(after: string | undefined): bigint | undefined {
+export function cursorOf(after: string | undefined): bigint | undefined {
   if (after === undefined) return undefined;
   const id = parseNodeId(after);
   if (id === undefined)

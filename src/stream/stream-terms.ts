@@ -1,0 +1,96 @@
+/**
+ * What the query of an upgrade asks for:
+ *
+ *   batch=1                        many records in a message
+ *   from=N | earliest | latest | TIME   where to start
+ *   consumer=NAME                  a cursor of that name: goes on where it stopped
+ *   durable=1                      only what is fsynced
+ *   node, pot, pot_type, event_type, text, since, until    a filter, see query/filter.ts
+ *
+ * Runs in the aggregator; pure. What cannot be understood is refused, with the parameter named. Unknown parameters
+ * are let be: clients and proxies add their own.
+ */
+import { LIMITS } from '../limits.js';
+import type { Filter, Start } from '../query/filter.js';
+
+export interface Asked {
+  readonly batch: boolean;
+  readonly durableOnly: boolean;
+  /** Undefined where nothing was said about it. */
+  readonly from: Start | undefined;
+  readonly filter: Filter | undefined;
+  /** Of a named consumer. */
+  readonly name: string | undefined;
+}
+
+/** An HTTP 400. */
+export class BadParameter extends Error {
+  readonly parameter: string;
+  readonly nextSeq: number | undefined;
+
+  constructor(parameter: string, message: string, nextSeq?: number) {
+    super(message);
+    this.parameter = parameter;
+    this.nextSeq = nextSeq;
+  }
+
+  get json(): string {
+    return JSON.stringify({
+      error: `${this.parameter} ${this.message}`,
+      parameter: this.parameter,
+      ...(this.nextSeq !== undefined && { next_seq: this.nextSeq }),
+    });
+  }
+}
+
+const NAME = /^[A-Za-z0-9._-]+$/;
+
+/** Throws a BadParameter. `nextSeq`: the number that the next record gets. */
+export function readAsked(query: string, nextSeq: number, nowMs: number): Asked {
+  const parameters = new URLSearchParams(query);
+  return {
+    batch: parameters.get('batch') === '1',
+    durableOnly: flag(parameters, 'durable'),
+    from: readFrom(only(parameters, 'from'), nextSeq, nowMs),
+    filter: undefined,
+    name: readName(only(parameters, 'consumer')),
+  };
+}
+
+function readName(name: string | undefined): string | undefined {
+  if (name === undefined || (NAME.test(name) && name.length <= LIMITS.consumerNameLength)) return name;
+  throw new BadParameter(
+    'consumer',
+    `is no name: 1 to ${LIMITS.consumerNameLength} of A-Z, a-z, 0-9, dot, underscore and hyphen`,
+  );
+}
+
+function readFrom(text: string | undefined, nextSeq: number, nowMs: number): Start | undefined {
+  if (text === undefined) return undefined;
+  if (text === 'earliest' || text === 'latest') return { kind: text };
+  if (/^\d{1,16}$/.test(text)) {
+    const seq = Number(text);
+    if (seq < 1) throw new BadParameter('from', 'is no sequence number: they begin with 1');
+    if (seq > nextSeq)
+      throw new BadParameter('from', `lies beyond the end of the log, which is ${nextSeq}`, nextSeq);
+    return { kind: 'seq', seq };
+  }
+  const timeMs = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(timeMs))
+    throw new BadParameter('from', 'is neither a sequence number, nor earliest, latest or a time (ISO 8601)');
+  if (timeMs > nowMs) throw new BadParameter('from', 'is a time to come', nextSeq);
+  return { kind: 'time', timeMs };
+}
+
+function flag(parameters: URLSearchParams, name: string): boolean {
+  const text = only(parameters, name);
+  if (text === undefined || text === '0') return false;
+  if (text === '1') return true;
+  throw new BadParameter(name, 'is neither 0 nor 1');
+}
+
+function only(parameters: URLSearchParams, name: string): string | undefined {
+  const all = parameters.getAll(name);
+  if (all.length > 1) throw new BadParameter(name, 'is given more than once');
+  return all[0];
+}
