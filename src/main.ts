@@ -18,6 +18,7 @@ import { KeeperThread } from './keeper/keeper-thread.js';
 import { Ledger } from './ledger/ledger.js';
 import { LIMITS } from './limits.js';
 import { type DataDirectory, holdDataDirectory } from './log/data-directory.js';
+import { recoveredLines } from './log/recovered-lines.js';
 import { readSigningKey } from './log/signing-key.js';
 import { createAggregatorCounters } from './memory/counters.js';
 import { createLedgerTable } from './memory/ledger-table.js';
@@ -136,6 +137,8 @@ export class Core {
         ),
     });
     ground.ledger.onForgotten = (row) => this.#aggregator.forgetRow(row);
+    // Retention deletes nothing before it was told.
+    ground.kept.cursors.onOldest = (oldest) => this.#keeper.useCursor(oldest);
     this.#shards = new ShardSupervisor(
       {
         config,
@@ -203,6 +206,12 @@ export class Core {
     clearTimeout(timer);
     const [runsLeft] = await Promise.all([this.#aggregator.finish(deadlineMs), this.#keeper.stop()]);
     await this.#close(deadlineMs);
+    const { failure } = this.#aggregator;
+    if (failure !== undefined) {
+      this.#logger.fatal({ reason: failure.message }, 'stopped, but the aggregator failed');
+      this.#end(failure.exitCode);
+      return;
+    }
     if (runsLeft > 0) {
       this.#logger.fatal({ runsLeft }, 'stopped before everything that was read could be written');
       this.#end(EXIT.ioError);
@@ -220,9 +229,8 @@ export class Core {
 
   async #listen(version: string): Promise<void> {
     const { proxyPort, recovered, recounted } = await this.#aggregator.ready;
+    for (const { level, text } of recoveredLines(recovered)) this.#logger[level](recovered, text);
     if (recounted.records > 0) this.#logger.info(recounted, 'counted what the log holds for the ledger');
-    if (recovered.tornBytes > 0 || recovered.reindexedRecords > 0)
-      this.#logger.warn(recovered, 'log recovered after an unclean end');
     this.#keeper.start();
     await this.#shards.start(this.#shardCount());
     await this.#control.serve(this.#plane.rest);

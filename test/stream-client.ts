@@ -2,8 +2,8 @@
  * A consumer for tests: what it is sent, whole, and how the connection ended. In both forms: a message per record,
  * or batches (`?batch=1`). Not made with the library that Core listens with, so that each checks the other.
  */
-import { WebSocket } from 'ws';
-import { within } from './deadline.js';
+import { type ClientOptions, WebSocket } from 'ws';
+import { poll, within } from './deadline.js';
 import { messageName } from './node-frames.js';
 
 export interface StreamClosed {
@@ -12,6 +12,23 @@ export interface StreamClosed {
 }
 
 export type StreamForm = 'events' | 'batch';
+
+export interface StreamOptions {
+  readonly path?: string;
+  /** Query parameters: then what Core says about the stream is kept apart from the records. */
+  readonly query?: Readonly<Record<string, string | number>>;
+  readonly token?: string;
+  /** Certificates to trust; with TLS. */
+  readonly ca?: Buffer;
+}
+
+/** A StreamGap. */
+export interface Gap {
+  readonly first_seq: number;
+  readonly next_seq: number;
+  readonly records: number;
+  readonly reason: string;
+}
 
 interface Waiter {
   readonly test: (line: string) => boolean;
@@ -29,14 +46,24 @@ export class StreamClient {
   binaryCount = 0;
   /** Messages that break the form: no newline at a batch's end, or one inside of a single record. */
   misshapen = 0;
+  /** Where Core said that it is, one after the other. */
+  readonly positions: number[] = [];
+  readonly gaps: Gap[] = [];
+  /** Other messages of Core between the records: answers. */
+  readonly answers: string[] = [];
+  readonly #noted: boolean;
   readonly #chunks: Buffer[] = [];
   #bytes = 0;
   #forgets = false;
   #lines: string[] = [];
   #waiters: Waiter[] = [];
 
-  static async connect(port: number, form: StreamForm, path = '/'): Promise<StreamClient> {
-    const client = new StreamClient(port, form, path);
+  static connect(port: number, form: StreamForm, path = '/'): Promise<StreamClient> {
+    return StreamClient.open(port, form, { path });
+  }
+
+  static async open(port: number, form: StreamForm, options: StreamOptions = {}): Promise<StreamClient> {
+    const client = new StreamClient(port, form, options);
     await within(
       `WebSocket to port ${port}`,
       new Promise<void>((resolve, reject) => {
@@ -47,10 +74,16 @@ export class StreamClient {
     return client;
   }
 
-  private constructor(port: number, form: StreamForm, path: string) {
+  private constructor(port: number, form: StreamForm, { path = '/', query, token, ca }: StreamOptions) {
     this.form = form;
-    const query = form === 'batch' ? '?batch=1' : '';
-    this.socket = new WebSocket(`ws://127.0.0.1:${port}${path}${query}`, { perMessageDeflate: false });
+    this.#noted = query !== undefined;
+    const url = new URL(`${ca === undefined ? 'ws' : 'wss'}://localhost:${port}${path}`);
+    if (ca === undefined) url.hostname = '127.0.0.1';
+    if (form === 'batch') url.searchParams.set('batch', '1');
+    for (const [name, value] of Object.entries(query ?? {})) url.searchParams.set(name, String(value));
+    const options: ClientOptions = { perMessageDeflate: false, ...(ca !== undefined && { ca }) };
+    if (token !== undefined) options.headers = { authorization: `Bearer ${token}` };
+    this.socket = new WebSocket(url, options);
     this.socket.on('message', (data: Buffer, isBinary: boolean) => this.#receive(data, isBinary));
     this.socket.on('error', () => {});
     this.closed = new Promise((resolve) => {
@@ -104,6 +137,25 @@ export class StreamClient {
     return this.#lines.find(test)!;
   }
 
+  /** Everything before it was sent, or named in a gap. */
+  get position(): number {
+    return Math.max(0, this.positions.at(-1) ?? 0, this.gaps.at(-1)?.next_seq ?? 0);
+  }
+
+  /** Waits until Core has said that it is there, or further. */
+  at(nextSeq: number, timeoutMs?: number): Promise<void> {
+    return poll(
+      `the stream is at ${nextSeq}`,
+      () => (this.position >= nextSeq ? true : undefined),
+      timeoutMs,
+      () => `it is at ${this.position}, with ${this.#lines.length} records`,
+    ).then(() => {});
+  }
+
+  ack(nextSeq: number): void {
+    this.socket.send(`{"version":2,"message":{"StreamAck":{"next_seq":${nextSeq}}}}`);
+  }
+
   end(): Promise<StreamClosed> {
     this.socket.close();
     return this.gone();
@@ -132,6 +184,7 @@ export class StreamClient {
     if (isBinary) this.binaryCount++;
     const endsInNewline = data.length > 0 && data[data.length - 1] === 0x0a;
     if (this.form === 'batch' ? !endsInNewline : data.includes(0x0a)) this.misshapen++;
+    if (this.#noted && this.#note(data)) return;
     this.#bytes += this.form === 'batch' ? data.length : data.length + 1;
     if (this.#forgets) return;
     const whole = this.form === 'batch' ? data : Buffer.concat([data, Buffer.from('\n')]);
@@ -142,6 +195,19 @@ export class StreamClient {
       this.#lines.push(line);
       if (this.#waiters.length > 0) this.#wake(line);
     }
+  }
+
+  /** Core's own word about the stream is a message of its own, and no node can send one like it. */
+  #note(data: Buffer): boolean {
+    if (!/^\{"version":2,"message":\{"(Stream|BackendResponse)/.test(data.subarray(0, 40).toString('latin1')))
+      return false;
+    const { message } = JSON.parse(data.toString('utf8')) as {
+      message: { StreamPosition?: { next_seq: number }; StreamGap?: Gap };
+    };
+    if (message.StreamPosition !== undefined) this.positions.push(message.StreamPosition.next_seq);
+    else if (message.StreamGap !== undefined) this.gaps.push(message.StreamGap);
+    else this.answers.push(data.toString('utf8'));
+    return true;
   }
 
   #wake(line: string): void {

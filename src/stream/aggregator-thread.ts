@@ -142,6 +142,11 @@ export class AggregatorThread {
     return runsLeft;
   }
 
+  /** Why it ended, where that was not in order. */
+  get failure(): FatalError | undefined {
+    return this.#failure;
+  }
+
   die(): void {
     this.#post({ type: 'die' });
   }

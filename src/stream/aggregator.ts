@@ -156,6 +156,7 @@ class Aggregator {
   abort(): void {
     this.#ended = true;
     clearInterval(this.#clock);
+    clearTimeout(this.#syncTimer);
     this.#consumers.close();
   }
 
@@ -350,6 +351,7 @@ class Aggregator {
 
   #end(): void {
     clearInterval(this.#clock);
+    clearTimeout(this.#syncTimer);
     this.#consumers.close();
     parentPort!.close();
   }

@@ -163,9 +163,9 @@ export class Deliveries {
   /** Where it is known now where it starts, it is told. */
   #start(recipient: Recipient, nextSeq: number): void {
     recipient.nextSeq = nextSeq;
+    recipient.outlet.started(nextSeq);
     const text = recipient.positionAt(nextSeq, performance.now());
     if (text !== undefined) recipient.outlet.note(text);
-    recipient.outlet.started(nextSeq);
   }
 
   #goOn(recipient: Recipient): void {
