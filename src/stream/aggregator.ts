@@ -24,8 +24,6 @@ import { Consumers } from './consumers.js';
 import type { AggregatorStart, AggregatorToMain, MainToAggregator } from './messages.js';
 
 const CLOCK_MS = 250;
-/** How soon it is looked again whether the dead letters are to be fsynced. */
-const LETTERS_SYNC_MS = 10;
 
 class Aggregator {
   readonly #counters: Float64Array;
@@ -67,7 +65,9 @@ class Aggregator {
         config.storage.dead_letter_bytes,
       );
       this.#deadLetters.onDurable = () => {
-        if (!this.#ended) this.#ledger.settle();
+        if (this.#ended) return;
+        this.#ledger.settle();
+        this.#sync();
       };
       this.#ledger = new Bookkeeping({
         table: ledger,
@@ -205,10 +205,9 @@ class Aggregator {
   #sync(): void {
     const nowMs = performance.now();
     this.#onDisk(() => this.#segments.sync(nowMs));
-    const lettersWait = this.#ledger.sync(nowMs);
+    this.#ledger.sync(nowMs);
     if (this.#syncTimer !== undefined) return;
-    const logInMs = this.#segments.dueInMs(nowMs);
-    const dueInMs = lettersWait ? Math.min(logInMs, LETTERS_SYNC_MS) : logInMs;
+    const dueInMs = Math.min(this.#segments.dueInMs(nowMs), this.#deadLetters.dueInMs());
     if (dueInMs === Number.POSITIVE_INFINITY) return;
     this.#syncTimer = setTimeout(() => {
       this.#syncTimer = undefined;

@@ -22,8 +22,8 @@ interface Letters {
   /** Of the next one, and of the first that is not fsynced. */
   readonly next: number;
   readonly durableNext: number;
-  /** Starts an fsync where one is due. True: something waits for one. */
-  sync(nowMs: number): boolean;
+  /** Starts an fsync where one is due. */
+  sync(nowMs: number): void;
 }
 
 export interface BookkeepingOptions extends Omit<BookOptions, 'accounts' | 'nextSeq'> {
@@ -89,17 +89,16 @@ export class Bookkeeping {
     this.look();
   }
 
-  /** To be called often. True: something waits for an fsync of the dead letters. */
-  sync(nowMs: number): boolean {
+  /** To be called often. */
+  sync(nowMs: number): void {
     const { log, letters } = this.#options;
     // Refused frames alone make no fsync of the log.
     if (this.accounts.needsNoSync && log.durableSeq === log.nextSeq) {
       this.syncStarts();
       this.logDurable();
     }
-    const waiting = letters.sync(nowMs);
+    letters.sync(nowMs);
     this.#book.tick(nowMs, this.#written);
-    return waiting;
   }
 
   /** The row's owner is forgotten; the rings hold nothing of it behind what they hold now. */
