@@ -22,7 +22,9 @@ import {
   countEvents,
   type Evidence,
   judge,
+  judgeAccounts,
   judgeConsumer,
+  judgeDeadLetters,
   judgeLog,
   type NodeEvidence,
 } from './oracle/judge.js';
@@ -129,6 +131,26 @@ const PLANTED: readonly { readonly name: string; readonly plant: (evidence: Evid
       return judgeLog({ ...evidence, nodes: evidence.nodes.map(more) });
     },
   },
+  {
+    name: 'a refused event is not kept',
+    plant: (evidence) =>
+      judgeDeadLetters({
+        ...evidence,
+        deadLetters: evidence.deadLetters.filter((frame) => !/"seq":106,/.test(frame)),
+      }),
+  },
+  ...(['accepted', 'duplicates', 'refused', 'logged_events', 'logged_records', 'durable_seq'] as const).map(
+    (field) => ({
+      name: `the ledger is wrong about ${field}`,
+      plant: (evidence: Evidence) =>
+        judgeAccounts({
+          ...evidence,
+          accounts: evidence.accounts.map((account, at) =>
+            at === 0 ? { ...account, [field]: account[field] - 1 } : account,
+          ),
+        }),
+    }),
+  ),
   ...CONSUMERS.flatMap(({ name, kind }, consumer) => [
     {
       name: `${name} was not given a record`,

@@ -9,11 +9,11 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Random } from '../../bench/random.js';
 import { afterwards, type Cleanup, CoreProcess, type LogLine } from '../core-process.js';
 import { poll, within } from '../deadline.js';
-import { readLog } from '../event-log.js';
+import { readDeadLetters, readLog } from '../event-log.js';
 import { get, post } from '../rest-client.js';
 import { SmallDisk } from '../small-disk.js';
 import { type ConsumerPlan, OracleConsumer } from './consumer.js';
-import type { Evidence } from './judge.js';
+import type { AccountEvidence, Evidence } from './judge.js';
 import { Network } from './network.js';
 import { OracleNode } from './node.js';
 
@@ -201,11 +201,12 @@ export class World {
           .join('\n'),
     ).catch(complain);
     await Promise.all(this.consumers.map((consumer) => consumer.stop()));
+    const accounts = (await get(port, '/api/v1/ledger/nodes')).json.nodes as AccountEvidence[];
     this.#notice(await this.#core.stop());
-    return this.#evidence(nextSeq);
+    return this.#evidence(nextSeq, accounts);
   }
 
-  #evidence(nextSeq: number): Evidence {
+  #evidence(nextSeq: number, accounts: readonly AccountEvidence[]): Evidence {
     const lines = this.#lines();
     if (lines.length !== nextSeq - 1)
       this.complaints.push(`${lines.length} records, and the next number is ${nextSeq}`);
@@ -213,13 +214,16 @@ export class World {
     return {
       seed: this.#options.seed,
       lines,
+      deadLetters: readDeadLetters(this.#core.dataDir).map(({ frame }) => frame.toString()),
+      accounts,
       nodes: this.nodes.map((node) => ({
         name: node.name,
         number: node.number,
         ids: node.ids,
         acked: node.acked,
         highest: node.highest,
-        skipped: (seq: number) => node.skipped(seq) || node.refused(seq),
+        skipped: (seq: number) => node.skipped(seq),
+        refused: (seq: number) => node.refused(seq),
       })),
       consumers: this.consumers.map(({ plan, stretches }) => ({
         name: plan.name,
