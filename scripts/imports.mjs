@@ -157,6 +157,7 @@ const MAY_IMPORT = {
     'limits',
     'log',
     'main',
+    'native',
     'query',
     'replay',
     'state',

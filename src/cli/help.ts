@@ -28,6 +28,7 @@ const secondColumn = 2 + Math.max(...SETTINGS.map((setting) => flagOf(setting).l
 
 const EXIT_MEANING: Partial<Record<keyof typeof EXIT, string>> = {
   ok: 'stopped in order, everything that was read is on disk',
+  faults: 'log verify found faults; log repair could not mend all of them',
   usage: 'the command line is wrong',
   unavailable: 'a port is in use; or there is no Core that answers',
   software: 'a thread that Core cannot live without died',
@@ -49,12 +50,16 @@ function usage(): string {
     'Usage: honeybee-core [run] [--config FILE] [--SECTION.KEY VALUE]...',
     '       honeybee-core status [--url URL] [--token-file FILE]',
     '       honeybee-core tail [--url URL] [--token-file FILE]',
+    '       honeybee-core ledger [--node NAME|ID] [--json]',
     '       honeybee-core token create --name NAME --role ROLE... [--expires TIME] [--nodes PATTERN]',
     '                                  [--event-type TYPE]... [--json]',
     '       honeybee-core token list [--json]',
     '       honeybee-core token revoke ID',
     '       honeybee-core enroll NAME [--json]',
     '       honeybee-core enroll --list | --rotate NAME | --revoke NAME | --open TIME | --close [--json]',
+    '       honeybee-core log verify [--dir DIR] [--public-key FILE]... [--chain HEX] [--json]',
+    '       honeybee-core log repair [--dir DIR] [--json]',
+    '       honeybee-core log stat [--dir DIR] [--json]',
     '',
     ...wrap(TOGETHER, columns),
   ].join('\n');
@@ -73,6 +78,7 @@ function options(): string {
     ],
     ['', `tail: its WebSocket (default ${DEFAULT_URL.tail})`],
     ['--token-file FILE', 'status, tail: the API token to show; or the environment variable HONEYBEE_TOKEN'],
+    ['--node NAME|ID', 'ledger: only this node; * in a name stands for any run of characters'],
     ['--name NAME', 'token create: what the token is for'],
     ['--role ROLE', `token create: ${ROLES.join(', ')}; more than once for several`],
     ['--expires TIME', 'token create: 30d, 12h, ... from now, or a day such as 2027-01-01; default never'],
@@ -83,7 +89,13 @@ function options(): string {
     ['--revoke NAME', 'enroll: the node cannot register any more'],
     ['--open TIME', 'enroll: unknown nodes may enroll themselves for 10m, 2h, ...'],
     ['--close', 'enroll: ends that'],
-    ['--json', 'token, enroll: JSON on standard output'],
+    ['--dir DIR', 'log: the data directory, without looking for a configuration'],
+    [
+      '--public-key FILE',
+      'log verify: every segment that is sealed must be signed with this key; more than once',
+    ],
+    ['--chain HEX', 'log verify: a chain that was noted elsewhere, and must be part of this log'],
+    ['--json', 'ledger, token, enroll, log: JSON on standard output'],
     ['-h, --help', 'prints this text'],
     ['-V, --version', 'prints the version'],
   ]);

@@ -89,10 +89,14 @@ async function dispatch(argv: readonly string[]): Promise<number> {
       return (await import('./status.js')).printStatus(args);
     case 'tail':
       return (await import('./tail.js')).printStream(args);
+    case 'ledger':
+      return (await import('./ledger.js')).printLedger(args);
     case 'token':
       return (await import('./token.js')).administerTokens(args);
     case 'enroll':
       return (await import('./enroll.js')).administerEnrolments(args);
+    case 'log':
+      return (await import('./log.js')).workOnLog(args);
     case 'run':
       return run(args.config, args.flags);
   }
