@@ -12,8 +12,7 @@
  */
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
-import { readdirSync, truncateSync } from 'node:fs';
-import { join } from 'node:path';
+import { truncateSync } from 'node:fs';
 import { test } from 'node:test';
 import { poll } from './deadline.js';
 import type { ConsumerPlan } from './oracle/consumer.js';
@@ -28,7 +27,7 @@ import {
   judgeLog,
   type NodeEvidence,
 } from './oracle/judge.js';
-import { newestSegment, World } from './oracle/world.js';
+import { newestEvents, World } from './oracle/world.js';
 
 const seconds = Number(process.env.HONEYBEE_ORACLE_SECONDS ?? 40);
 const seed = Number(process.env.HONEYBEE_ORACLE_SEED ?? randomInt(2 ** 31));
@@ -220,11 +219,11 @@ test(`a Core that loses what it acknowledged is caught (seed ${seed})`, async (t
   await poll('enough is acknowledged', () =>
     world.nodes.every(({ acked }) => acked > 300) ? true : undefined,
   );
+  await Promise.all(world.nodes.map((node) => node.drain()));
   await world.kill(() => {
-    const { path, content } = newestSegment(world.dataDir, readdirSync(join(world.dataDir, 'log')));
-    let end = content.length;
-    for (let lines = 0; lines < 50 && end > 0; lines++) end = content.lastIndexOf(10, end - 2) + 1;
-    truncateSync(path, end);
+    // The newest file that has events loses its last one, and all behind it.
+    const { path, content } = newestEvents(world.dataDir);
+    truncateSync(path, content.lastIndexOf('{"version":2,"message":{"PotEvent":'));
   });
   const evidence = await world.settle();
   const complaints = [...world.complaints, ...judge(evidence)];

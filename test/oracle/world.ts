@@ -335,15 +335,14 @@ export class World {
   }
 }
 
-/** The newest segment's file, for who wants to damage it. */
-export function newestSegment(dataDir: string, names: readonly string[]): { path: string; content: Buffer } {
-  const path = join(
-    dataDir,
-    'log',
-    [...names]
-      .filter((name) => name.endsWith('.ndjson'))
-      .sort()
-      .at(-1)!,
-  );
-  return { path, content: readFileSync(path) };
+/** The newest segment with an event in it, for who wants to damage it. */
+export function newestEvents(dataDir: string): { readonly path: string; readonly content: Buffer } {
+  const folder = join(dataDir, 'log');
+  const names = readdirSync(folder).filter((name) => name.endsWith('.ndjson'));
+  for (const name of names.sort().reverse()) {
+    const path = join(folder, name);
+    const content = readFileSync(path);
+    if (content.includes('{"PotEvent":')) return { path, content };
+  }
+  throw new Error('there is no event in the log');
 }
