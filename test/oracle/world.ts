@@ -6,10 +6,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { gunzipSync } from 'node:zlib';
 import { Random } from '../../bench/random.js';
+import { cli } from '../cli-run.js';
 import { afterwards, type Cleanup, CoreProcess, type LogLine } from '../core-process.js';
 import { poll, within } from '../deadline.js';
-import { readDeadLetters, readLog } from '../event-log.js';
+import { readDeadLetters } from '../event-log.js';
 import { get, post } from '../rest-client.js';
 import { SmallDisk } from '../small-disk.js';
 import { type ConsumerPlan, OracleConsumer } from './consumer.js';
@@ -23,6 +25,8 @@ export interface WorldOptions {
   readonly breakMs: number;
   readonly nodes: number;
   readonly consumers: readonly ConsumerPlan[];
+  /** Finished segments are compressed. */
+  readonly compress: boolean;
   readonly onRound?: (round: number, fault: string) => void;
 }
 
@@ -38,6 +42,11 @@ const SETTINGS = {
   'auth.totp': 'off',
   'admission.max_errors_per_minute': 0,
 } as const;
+
+const settingsOf = ({ compress }: WorldOptions) => ({
+  ...SETTINGS,
+  'storage.compress': compress ? 'gzip' : 'off',
+});
 
 const DRAIN_MS = 30_000;
 const DISK_MIB = 64;
@@ -100,7 +109,7 @@ export class World {
     const sizeMib = DISK_MIB + Math.ceil((options.breakMs / 1000) * DISK_MIB_PER_SECOND);
     const disk = SmallDisk.mount(cleanup, sizeMib);
     const core = await CoreProcess.start(cleanup, {
-      settings: SETTINGS,
+      settings: settingsOf(options),
       ...(disk === undefined ? {} : { dataDir: join(disk.path, 'data') }),
     });
     const world = new World(cleanup, options, network, streams, disk, core);
@@ -203,6 +212,7 @@ export class World {
     await Promise.all(this.consumers.map((consumer) => consumer.stop()));
     const accounts = (await get(port, '/api/v1/ledger/nodes')).json.nodes as AccountEvidence[];
     this.#notice(await this.#core.stop());
+    await this.#verify();
     return this.#evidence(nextSeq, accounts);
   }
 
@@ -235,18 +245,28 @@ export class World {
     };
   }
 
-  /** Of the log; where that is not as it must be, what there is of it. */
+  /** Of the log, compressed segments too. Each must be named by the number of its first record. */
   #lines(): readonly string[] {
-    try {
-      return readLog(this.#core.dataDir).lines;
-    } catch (error) {
-      this.complaints.push(`the log: ${(error as Error).message}`);
-      const folder = join(this.#core.dataDir, 'log');
-      const names = readdirSync(folder).filter((name) => name.endsWith('.ndjson'));
-      return names
-        .sort()
-        .flatMap((name) => readFileSync(join(folder, name), 'utf8').split('\n').slice(0, -1));
+    const folder = join(this.#core.dataDir, 'log');
+    const names = readdirSync(folder).filter((name) => /^\d{20}\.ndjson(\.gz)?$/.test(name));
+    const lines: string[] = [];
+    for (const name of names.sort()) {
+      const bytes = readFileSync(join(folder, name));
+      const content = name.endsWith('.gz') ? gunzipSync(bytes) : bytes;
+      if (Number(name.slice(0, 20)) !== lines.length + 1)
+        this.complaints.push(`${name} is there, and the record before it is number ${lines.length}`);
+      if (content.length > 0 && content.at(-1) !== 10) this.complaints.push(`${name} ends inside a record`);
+      for (const line of content.toString('utf8').split('\n').slice(0, -1)) lines.push(line);
     }
+    return lines;
+  }
+
+  /** Indexes, checksums, seals and their chain, as anybody can have them checked. */
+  async #verify(): Promise<void> {
+    const { code, stdout, stderr } = await cli(['log', 'verify', '--dir', this.#core.dataDir], {
+      cwd: this.#core.folder,
+    });
+    if (code !== 0) this.complaints.push(`log verify ended with ${code}\n${stdout}${stderr}`.slice(0, 4000));
   }
 
   #draw(): Fault {
@@ -306,7 +326,7 @@ export class World {
     this.#watchLog();
     between();
     this.#core = await CoreProcess.start(this.#cleanup, {
-      settings: SETTINGS,
+      settings: settingsOf(this.#options),
       folder: this.#core.folder,
       dataDir: this.#core.dataDir,
     });
