@@ -134,8 +134,6 @@ export class Core {
           'the reader of the log died and is started again',
         ),
     });
-    // Retention deletes nothing before it was told.
-    ground.kept.cursors.onOldest = (oldest) => this.#keeper.useCursor(oldest);
     this.#shards = new ShardSupervisor(
       {
         config,
