@@ -19,7 +19,7 @@ const MAY_IMPORT = {
   telemetry: [...BASE, 'config', 'keeper', 'memory'],
   registry: [...BASE, 'ledger', 'memory', 'protocol', 'state'],
   log: [...BASE, 'native'],
-  query: [...BASE, 'access', 'protocol'],
+  query: [...BASE, 'access', 'native', 'protocol'],
   ledger: [...BASE, 'log', 'memory', 'native', 'protocol'],
   replay: [...BASE, 'access', 'config', 'log', 'memory', 'native', 'protocol', 'query'],
   keeper: [...BASE, 'config', 'log', 'memory', 'native'],

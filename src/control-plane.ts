@@ -124,7 +124,6 @@ export class ControlPlane {
     this.#registry = kept.registry;
     this.#saver = kept.saver;
     this.#cursors = kept.cursors;
-    kept.cursors.onOldest = (oldest) => parts.keeper.useCursor(oldest);
     this.commands = this.#makeCommands(parts, kept.commands);
     this.registrar = new Registrar(kept.registry, parts.sessions, parts.table, parts.shards, {
       ledger: parts.ledger,
@@ -222,6 +221,12 @@ export class ControlPlane {
       nodes: () => this.#registry.counts(),
       commands: () => this.commands.counts(),
       healthy: () => parts.health().status === 'ok',
+      log: {
+        state: () => parts.keeper.state,
+        ledger: () => parts.ledger.totals(),
+        consumers: () => this.#cursors.list(),
+        nextSeq: () => stats.snapshot().aggregator.next_seq,
+      },
       ...(certificates !== undefined && { certificate: () => certificates.state() }),
     });
     const view = createCoreView({

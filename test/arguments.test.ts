@@ -115,7 +115,7 @@ describe('other commands', () => {
     assert.equal(refusal('--url', 'http://h'), '--url belongs to the commands status and tail, not to run');
     assert.equal(
       refusal('tail', '--proxy.port', '1'),
-      '--proxy.port belongs to the commands run, status, token and enroll, not to tail',
+      '--proxy.port belongs to the commands run, status, ledger, token and enroll, not to tail',
     );
   });
 });
@@ -225,12 +225,15 @@ describe('what nobody knows is refused, with a suggestion where one is near', ()
     [['-x'], 'unknown option -x'],
     [['--help=1'], '--help takes no value'],
     [['stats'], 'unknown command stats, did you mean status?'],
-    [['\u001b[2J'], 'unknown command \\u001b[2J; commands: run, status, tail, token, enroll, help, version'],
+    [
+      ['\u001b[2J'],
+      'unknown command \\u001b[2J; commands: run, status, tail, ledger, token, enroll, help, version',
+    ],
     [['run', 'fast'], 'unexpected argument fast behind run'],
     [['run', '--', '--proxy.port'], 'unexpected argument --proxy.port behind run'],
     [
       ['constructor'],
-      'unknown command constructor; commands: run, status, tail, token, enroll, help, version',
+      'unknown command constructor; commands: run, status, tail, ledger, token, enroll, help, version',
     ],
   ];
   for (const [argv, message] of cases) {

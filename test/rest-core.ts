@@ -8,6 +8,7 @@ import net from 'node:net';
 import { afterEach } from 'node:test';
 import { pino } from 'pino';
 import { Agent, request as httpRequest } from 'undici';
+import type { AccessChange } from '../src/access/access.js';
 import type { AuditEntry } from '../src/access/audit.js';
 import type { Principal } from '../src/access/principal.js';
 import { ANONYMOUS_OPEN } from '../src/access/principals.js';
@@ -92,6 +93,8 @@ export class RestCore {
   readonly audit: AuditEntry[] = [];
   /** By token; a token that is not here is refused, a request without one has open access. */
   readonly principals = new Map<string, Principal>();
+  /** Who is told of tokens that end. */
+  readonly accessSubscribers = new Set<(change: AccessChange) => void>();
   /** What removal of a node answers, or does. */
   remove: (id: bigint) => Promise<boolean> = async () => true;
   readonly server: RestServer;
@@ -110,6 +113,10 @@ export class RestCore {
         ...administration,
         access: {
           ...administration.access,
+          onChange: (subscriber) => {
+            this.accessSubscribers.add(subscriber);
+            return () => this.accessSubscribers.delete(subscriber);
+          },
           check: (token) => {
             const principal = token === undefined ? ANONYMOUS_OPEN : this.principals.get(token);
             return principal === undefined ? { refusal: 'invalid' } : { principal };

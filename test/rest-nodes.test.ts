@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LEDGER, LEDGER_STRIDE, type LedgerField } from '../src/memory/ledger-table.js';
 import { SESSION, SESSION_STRIDE } from '../src/memory/session-table.js';
+import { accountRow, NO_ACCOUNT } from '../src/rest/ledger-rows.js';
 import { STARTED_MS, startRest, U64_EDGES } from './rest-core.js';
 
 test('every node id leaves with exactly its digits, as number and as text', async () => {
@@ -29,6 +30,9 @@ test('every node id leaves with exactly its digits, as number and as text', asyn
   assert.equal(nodes.json.nodes.length, U64_EDGES.length);
   assert.equal(honeypots.json.honeypots.length, U64_EDGES.length);
 });
+
+/** The threads are missing that would count. */
+const NO_LEDGER = accountRow(NO_ACCOUNT);
 
 test('a node shows what its past sessions and its present one have counted', async () => {
   const core = await startRest();
@@ -69,6 +73,7 @@ test('a node shows what its past sessions and its present one have counted', asy
     pots: 0,
     pots_not_kept: 0,
     honeypots: [],
+    ledger: NO_LEDGER,
   });
   core.register(8n, 'n', 3);
   core.registry.pot(3, {

@@ -45,6 +45,13 @@ export interface TailArguments {
   readonly tokenFile?: string;
 }
 
+export interface LedgerArguments extends ConfigArguments {
+  readonly command: 'ledger';
+  /** Pattern of names, or an id. */
+  readonly node?: string;
+  readonly json: boolean;
+}
+
 export type TokenAction =
   | {
       readonly do: 'create';
@@ -91,6 +98,7 @@ export type Arguments =
   | RunArguments
   | StatusArguments
   | TailArguments
+  | LedgerArguments
   | TokenArguments
   | EnrollArguments
   | LogArguments
@@ -120,6 +128,11 @@ export function parseArguments(argv: readonly string[]): Arguments {
       return status(given);
     case 'tail':
       return { command, url: urlOf('tail', given) ?? DEFAULT_URL.tail, ...tokenFileOf(given) };
+    case 'ledger': {
+      const node = lastOf(given, 'node');
+      const json = given.options.has('json');
+      return { command, json, ...(node === undefined ? {} : { node }), ...configOf(given) };
+    }
     case 'token':
       return { command, action: tokenAction(given), json: given.options.has('json'), ...configOf(given) };
     case 'enroll':

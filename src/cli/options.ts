@@ -14,6 +14,7 @@ export const COMMANDS = {
   run: 'runs Core; what happens when no command is given',
   status: 'prints what a running Core reports over REST',
   tail: 'prints the live stream of a running Core, one record a line',
+  ledger: 'prints what a running Core took from its nodes, and what became of it',
   token: 'makes, lists and revokes API tokens',
   enroll: 'gives nodes their secrets for one-time codes',
   log: 'checks, mends and describes the event log on this disk, with a Core that runs or none',
@@ -24,7 +25,7 @@ export const COMMANDS = {
 export type Command = keyof typeof COMMANDS;
 
 /** Commands that settings concern: all but `run` find the data directory by them. */
-export const WITH_SETTINGS: readonly Command[] = ['run', 'status', 'token', 'enroll', 'log'];
+export const WITH_SETTINGS: readonly Command[] = ['run', 'status', 'ledger', 'token', 'enroll', 'log'];
 
 interface Option {
   readonly commands: readonly Command[];
@@ -49,10 +50,11 @@ const OPTIONS = {
   open: { commands: ['enroll'] },
   list: { commands: ['enroll'], flag: true },
   close: { commands: ['enroll'], flag: true },
+  node: { commands: ['ledger'] },
   dir: { commands: ['log'] },
   'public-key': { commands: ['log'] },
   chain: { commands: ['log'] },
-  json: { commands: ['token', 'enroll', 'log'], flag: true },
+  json: { commands: ['ledger', 'token', 'enroll', 'log'], flag: true },
   help: { commands: EVERYWHERE, flag: true, short: 'h' },
   version: { commands: EVERYWHERE, flag: true, short: 'V' },
 } as const satisfies Readonly<Record<string, Option>>;

@@ -89,6 +89,8 @@ async function dispatch(argv: readonly string[]): Promise<number> {
       return (await import('./status.js')).printStatus(args);
     case 'tail':
       return (await import('./tail.js')).printStream(args);
+    case 'ledger':
+      return (await import('./ledger.js')).printLedger(args);
     case 'token':
       return (await import('./token.js')).administerTokens(args);
     case 'enroll':

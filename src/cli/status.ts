@@ -34,6 +34,7 @@ interface Stats {
   }[];
   readonly aggregator: {
     readonly next_seq: number;
+    readonly durable_seq: number;
     readonly segments: number;
     readonly bytes_logged: number;
     readonly consumers: Counts;
@@ -107,9 +108,10 @@ function rows(stats: Stats): [name: string, value: string][] {
       'refused',
       refused.length === 0 ? '0' : refused.map(([code, number]) => `${code} ${count(number)}`).join(', '),
     ],
+    ['log', `${count(aggregator.bytes_logged)} bytes written, ${count(aggregator.segments)} segments`],
     [
-      'log',
-      `${count(aggregator.bytes_logged)} bytes written, ${count(aggregator.segments)} segments, next sequence number ${aggregator.next_seq}`,
+      'durable',
+      `up to sequence number ${count(aggregator.durable_seq - 1)} of ${count(aggregator.next_seq - 1)}`,
     ],
     ['consumers', `${count(aggregator.consumers.open)} open, ${count(aggregator.consumers.cut_off)} cut off`],
     ...stats.shards.map(({ shard, alive, connections_open }): [string, string] => [

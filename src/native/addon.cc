@@ -13,6 +13,7 @@
 #endif
 
 #include "crc32.h"
+#include "line_search.h"
 #include "scanner.h"
 
 namespace {
@@ -165,6 +166,20 @@ napi_value skip_lines(napi_env env, napi_callback_info info) {
   return number(env, at);
 }
 
+// findLines(bytes, start, end, needle, units: Uint8Array(256), flags, found: Int32Array) -> how many candidates; see line_search.h.
+napi_value find_lines(napi_env env, napi_callback_info info) {
+  napi_value args[7];
+  View bytes, needle, units, found;
+  int64_t start, end, flags;
+  if (!arguments(env, info, args) || !view(env, args[0], bytes) || !integer(env, args[1], start) || !integer(env, args[2], end) ||
+      !view(env, args[3], needle) || !view(env, args[4], units) || !integer(env, args[5], flags) || !view(env, args[6], found) ||
+      start < 0 || end < start || size_t(end) > bytes.bytes || end > INT32_MAX || needle.bytes == 0 || units.bytes < 256) {
+    return fail(env, "findLines(bytes, start, end, needle, units, flags, found)");
+  }
+  const honeybee::LineSearch search(needle.data, needle.bytes, units.data, (flags & 1) != 0, (flags & 2) != 0);
+  return number(env, int64_t(search.find(bytes.data, size_t(start), size_t(end), reinterpret_cast<int32_t *>(found.data), found.bytes / 8)));
+}
+
 #ifdef HONEYBEE_CRC32
 // crc32(bytes, crc) -> as zlib's. Only exported where the processor can.
 napi_value crc32(napi_env env, napi_callback_info info) {
@@ -285,7 +300,7 @@ napi_value init(napi_env env, napi_value exports) {
     const char *name;
     napi_callback function;
   } functions[] = {
-      {"createScanner", create_scanner}, {"scan", scan},   {"lineEnds", line_ends}, {"countLines", count_lines}, {"skipLines", skip_lines}, {"copy", copy}, {"duplicate", duplicate},
+      {"createScanner", create_scanner}, {"scan", scan},   {"lineEnds", line_ends}, {"countLines", count_lines}, {"skipLines", skip_lines}, {"findLines", find_lines}, {"copy", copy}, {"duplicate", duplicate},
       {"closeDescriptor", close_descriptor}, {"trim", trim}, {"kernel", kernel},
   };
   for (const auto &entry : functions) {

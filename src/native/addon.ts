@@ -33,6 +33,16 @@ export interface Addon {
   countLines(bytes: Uint8Array, start: number, end: number): number;
   /** The offset behind so many newlines of bytes[start, end); `end` where there are fewer. */
   skipLines(bytes: Uint8Array, start: number, end: number, lines: number): number;
+  /** Lines that may hold a needle; see query/line-search.ts. Flags: 1 the needle has wide characters, 2 notices, too. */
+  findLines(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    needle: Uint8Array,
+    units: Uint8Array,
+    flags: number,
+    found: Int32Array,
+  ): number;
   /** As zlib's; absent where the processor has no carry-less multiplication. */
   crc32?(bytes: Uint8Array, crc: number): number;
   copy(

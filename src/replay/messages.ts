@@ -62,28 +62,30 @@ export type ToReader =
 export interface NodeName {
   readonly id: string;
   readonly name: string;
-  /** Since when this id is this node's, ms since 1970: of what was received before, nobody knows by that whose it is. */
-  readonly sinceMs: number;
+  /** Records under this id are this node's from this sequence number on, until the log says that another has registered under
+   *  it; whose those before it are, nobody knows by that. */
+  readonly sinceSeq: number;
 }
 
 export type FromReader =
   | {
       readonly type: 'chunk';
       readonly feed: number;
-      /** Whole lines; those that the filter let through. Transferred; may be given back with `more`. */
+      /** Whole lines; those that the filter let through, maybe none. Backwards: the newest first. Transferred; may be given back
+       *  with `more`. */
       readonly lines: Uint8Array<ArrayBuffer>;
       readonly records: number;
       /** Everything in [firstSeq, nextSeq) has been looked at. Backwards: [nextSeq, firstSeq). */
       readonly firstSeq: number;
       readonly nextSeq: number;
-      /** Where asked for, of each record. */
+      /** Where asked for, of each record, in the order of the lines. */
       readonly seqs?: Float64Array<ArrayBuffer>;
       readonly timesMs?: Float64Array<ArrayBuffer>;
     }
   | {
       readonly type: 'gap';
       readonly feed: number;
-      /** [firstSeq, nextSeq) is not there. */
+      /** [firstSeq, nextSeq) is not there. Backwards: [nextSeq, firstSeq). */
       readonly firstSeq: number;
       readonly nextSeq: number;
       readonly reason: GapReason;

@@ -9,9 +9,10 @@ import { LIMITS } from '../limits.js';
 import { Catalog } from '../log/catalog.js';
 import { OpenSegments } from '../log/log-cursor.js';
 import { AGGREGATOR } from '../memory/counters.js';
-import { loadAddon } from '../native/addon.js';
+import { type Addon, loadAddon } from '../native/addon.js';
 import { type LogBounds, ReaderFeed } from './feed.js';
 import type { FromReader, ToReader } from './messages.js';
+import { OwnersDesk } from './name-history.js';
 import type { ReaderStart } from './reader-thread.js';
 
 /** Files that nobody reads are closed so soon. */
@@ -32,7 +33,11 @@ interface Entry {
 class Reader {
   readonly #counters: Float64Array;
   readonly #segments: OpenSegments;
+  readonly #addon: Addon | undefined;
+  readonly #owners: OwnersDesk;
   readonly #aggregator: MessagePort;
+  /** What filters read to. */
+  #scratch: Uint8Array = new Uint8Array(0);
   readonly #ready = new Set<Entry>();
   readonly #waiting = new Set<Entry>();
   #feeds = 0;
@@ -44,7 +49,9 @@ class Reader {
 
   constructor({ folder, mode, counters, main, aggregator }: ReaderStart) {
     this.#counters = counters;
-    this.#segments = new OpenSegments(new Catalog(folder), mode === 'native' ? loadAddon() : undefined);
+    this.#addon = mode === 'native' ? loadAddon() : undefined;
+    this.#segments = new OpenSegments(new Catalog(folder), this.#addon);
+    this.#owners = new OwnersDesk((asked) => main.postMessage({ type: 'names-wanted', asked }));
     this.#aggregator = aggregator;
     for (const port of [main, aggregator]) {
       const client: Client = { port, feeds: new Map() };
@@ -72,6 +79,7 @@ class Reader {
         this.#wakeAll();
         break;
       case 'names':
+        this.#owners.answered(message.asked, message.nodes, message.last);
         break;
     }
   }
@@ -86,10 +94,14 @@ class Reader {
     }
     const feed = new ReaderFeed(number, request, {
       segments: this.#segments,
+      addon: this.#addon,
+      owners: this.#owners,
+      scratch: (bytes) => this.#room(bytes),
       bounds: () => this.#bounds(),
       post,
+      wake: () => this.#wake(entry),
     });
-    const entry = { client, feed };
+    const entry: Entry = { client, feed };
     client.feeds.set(number, entry);
     this.#feeds++;
     this.#wake(entry);
@@ -98,6 +110,7 @@ class Reader {
   #forget(client: Client, number: number): void {
     const entry = client.feeds.get(number);
     if (entry === undefined) return;
+    entry.feed.close();
     client.feeds.delete(number);
     this.#feeds--;
     this.#ready.delete(entry);
@@ -169,8 +182,16 @@ class Reader {
 
   #sweep(): void {
     if (this.#segments.sweep()) return;
+    // Nobody reads: what filters read to is given back.
+    this.#scratch = new Uint8Array(0);
     clearInterval(this.#sweeping);
     this.#sweeping = undefined;
+  }
+
+  #room(bytes: number): Uint8Array {
+    if (this.#scratch.length < bytes)
+      this.#scratch = new Uint8Array(Math.max(bytes, LIMITS.replayChunkBytes));
+    return this.#scratch;
   }
 
   #bounds(): LogBounds {

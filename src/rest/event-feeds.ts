@@ -4,6 +4,7 @@
  *
  * Owned by main.
  */
+import type { Logger } from 'pino';
 import type { AccessChange } from '../access/access.js';
 import type { Principal } from '../access/principal.js';
 import { endedBy } from '../backends/access.js';
@@ -17,23 +18,31 @@ export interface AccessChanges {
   onChange(subscriber: (change: AccessChange) => void): () => void;
 }
 
+interface FeedHooks {
+  released(): void;
+  /** The reader says why. */
+  failed(message: string): void;
+}
+
 export class OpenFeed {
   /** Why it was ended, other than by its reader or the log; for people. */
   endedFor: string | undefined;
   readonly principal: Principal;
   readonly #feed: Feed;
-  readonly #released: () => void;
+  readonly #hooks: FeedHooks;
   #closed = false;
 
-  constructor(feed: Feed, principal: Principal, released: () => void) {
+  constructor(feed: Feed, principal: Principal, hooks: FeedHooks) {
     this.#feed = feed;
     this.principal = principal;
-    this.#released = released;
+    this.#hooks = hooks;
   }
 
   /** One call at a time; a next() under way gives an `end` when the feed is closed. */
-  next(): Promise<FeedItem> {
-    return this.#feed.next();
+  async next(): Promise<FeedItem> {
+    const item = await this.#feed.next();
+    if (item.type === 'fault' && item.kind === 'failed') this.#hooks.failed(item.message);
+    return item;
   }
 
   /** May be called at any time, and again. */
@@ -41,7 +50,7 @@ export class OpenFeed {
     if (this.#closed) return;
     this.#closed = true;
     this.#feed.close();
-    this.#released();
+    this.#hooks.released();
   }
 
   get isClosed(): boolean {
@@ -51,12 +60,15 @@ export class OpenFeed {
 
 export class EventFeeds {
   readonly #reader: LogReader;
+  readonly #logger: Pick<Logger, 'warn'>;
   readonly #open = new Set<OpenFeed>();
   readonly #unsubscribe: () => void;
   #closed = false;
 
-  constructor(reader: LogReader, access: AccessChanges) {
+  /** The logger should be bounded: whoever may read the log may also ask again and again. */
+  constructor(reader: LogReader, access: AccessChanges, logger: Pick<Logger, 'warn'>) {
     this.#reader = reader;
+    this.#logger = logger;
     this.#unsubscribe = access.onChange((change) => {
       for (const feed of this.#open) {
         const reason = endedBy(change, feed.principal);
@@ -74,7 +86,10 @@ export class EventFeeds {
   open(request: FeedRequest, principal: Principal): OpenFeed {
     if (this.#closed) throw new RestError('UNAVAILABLE');
     if (this.#open.size >= LIMITS.restFeeds) throw new RestError('TOO_MANY_READERS');
-    const feed = new OpenFeed(this.#reader.open(request), principal, () => this.#open.delete(feed));
+    const feed = new OpenFeed(this.#reader.open(request), principal, {
+      released: () => this.#open.delete(feed),
+      failed: (reason) => this.#logger.warn({ reason }, 'the log could not be read for REST'),
+    });
     this.#open.add(feed);
     return feed;
   }

@@ -7,6 +7,7 @@
 import { type Static, Type } from 'typebox';
 import { LIMITS } from '../limits.js';
 import type { Filter, Start } from '../query/filter.js';
+import { FilterError, type FilterParameter, parseFilter, parseTime } from '../query/parse-filter.js';
 import { RestError } from './errors.js';
 import { choice, query } from './schema-parts.js';
 
@@ -29,7 +30,7 @@ const time = (what: string, example: string) =>
     Type.String({
       minLength: 1,
       maxLength: 64,
-      description: `only what Core received ${what}; ISO 8601, or ms since 1970`,
+      description: `only what Core received ${what}; ISO 8601, ms since 1970, or how long ago: 15m, 12h, 30d`,
       examples: [example],
     }),
   );
@@ -89,7 +90,7 @@ export const EventStreamQuery = query({
       minLength: 1,
       maxLength: 64,
       description:
-        '`latest`, as without it, `earliest`, the sequence number of the first record, or a time (ISO 8601); what a Last-Event-ID says comes first',
+        '`latest`, as without it, `earliest`, the sequence number of the first record, or a time; what a Last-Event-ID says comes first',
       examples: ['earliest'],
     }),
   ),
@@ -109,74 +110,95 @@ export interface EventsQuestion {
   readonly filter: Filter | undefined;
 }
 
+/** How far the log is: the number of the next record, and the first one that is not fsynced yet. */
+export interface LogEnds {
+  readonly nextSeq: number;
+  readonly durableSeq: number;
+}
+
 /** Throws a RestError that names the parameter. */
-export function eventsQuestion(asked: Static<typeof EventsQuery>, isPage: boolean): EventsQuestion {
+export function eventsQuestion(
+  asked: Static<typeof EventsQuery>,
+  isPage: boolean,
+  ends: LogEnds,
+): EventsQuestion {
   const { after, before, limit } = asked;
   if (isPage && limit !== undefined && limit > LIMITS.eventsPage)
     throw wrong('limit', `is more than ${LIMITS.eventsPage}`);
+  if (after !== undefined && after >= ends.nextSeq) throw wrong('after', beyond(ends.nextSeq));
   const filter = filterOf(asked);
   const order = asked.order ?? (after !== undefined || !isPage ? 'asc' : 'desc');
   const firstSeq = after === undefined ? 1 : after + 1;
-  const nextSeq = before ?? Number.POSITIVE_INFINITY;
+  // What comes while the answer is made belongs to the next one.
+  const nextSeq = Math.max(1, Math.min(before ?? ends.durableSeq, ends.durableSeq));
   const from: Start =
-    order === 'asc' ? startAscending(after, filter?.sinceMs) : startDescending(before, filter?.untilMs);
+    order === 'asc' ? startAscending(after, filter) : startDescending(before, nextSeq, filter);
   return { order, limit: limit ?? (isPage ? DEFAULT_LIMIT : undefined), firstSeq, nextSeq, from, filter };
 }
 
-function startAscending(after: number | undefined, sinceMs: number | undefined): Start {
+function startAscending(after: number | undefined, filter: Filter | undefined): Start {
   if (after !== undefined) return { kind: 'seq', seq: after + 1 };
+  const sinceMs = filter?.sinceMs;
   return sinceMs === undefined ? { kind: 'earliest' } : { kind: 'time', timeMs: sinceMs };
 }
 
-function startDescending(before: number | undefined, untilMs: number | undefined): Start {
-  if (before !== undefined) return { kind: 'seq', seq: before };
-  return untilMs === undefined ? { kind: 'latest' } : { kind: 'time', timeMs: untilMs };
+/** Behind the first record of the page. */
+function startDescending(before: number | undefined, nextSeq: number, filter: Filter | undefined): Start {
+  const untilMs = filter?.untilMs;
+  if (before !== undefined || untilMs === undefined) return { kind: 'seq', seq: nextSeq };
+  return { kind: 'time', timeMs: untilMs };
 }
 
+/** Throws a RestError that names the parameter. Without `records` only events are meant: the route says so. */
 export function filterOf(asked: FilterQuery): Filter | undefined {
-  const nodes = listOf(asked.node, 'node');
-  const pots = listOf(asked.pot, 'pot');
-  const potTypes = listOf(asked.pot_type, 'pot_type');
-  const eventTypes = listOf(asked.event_type, 'event_type');
-  const { text } = asked;
-  const sinceMs = asked.since === undefined ? undefined : timeOf(asked.since, 'since');
-  const untilMs = asked.until === undefined ? undefined : timeOf(asked.until, 'until');
-  const ofEvents = [pots, potTypes, eventTypes, text].some((part) => part !== undefined);
-  const eventsOnly = asked.records !== 'all' || ofEvents;
-  if (!eventsOnly && nodes === undefined && sinceMs === undefined && untilMs === undefined) return undefined;
-  return { nodes, pots, potTypes, eventTypes, text, sinceMs, untilMs, eventsOnly };
+  const values = (parameter: FilterParameter): readonly string[] => {
+    const value = asked[parameter];
+    return value === undefined ? [] : typeof value === 'string' ? [value] : value;
+  };
+  try {
+    return parseFilter(values, Date.now(), true);
+  } catch (error) {
+    throw error instanceof FilterError ? wrong(error.parameter, error.message) : error;
+  }
 }
 
-function listOf(given: readonly string[] | undefined, field: string): readonly string[] | undefined {
-  if (given === undefined) return undefined;
-  const all = given.flatMap((text) => text.split(','));
-  if (all.length > LIMITS.filterPatterns)
-    throw wrong(field, `has more than ${LIMITS.filterPatterns} patterns`);
-  if (all.some((pattern) => pattern === '')) throw wrong(field, 'has an empty pattern');
-  if (all.some((pattern) => pattern.length > LIMITS.filterLength))
-    throw wrong(field, `has a pattern longer than ${LIMITS.filterLength} characters`);
-  return all;
-}
-
-export function startOf(text: string): Start {
-  if (text === 'earliest' || text === 'latest') return { kind: text };
-  if (/^[0-9]{1,15}$/.test(text)) return { kind: 'seq', seq: Number(text) };
-  return { kind: 'time', timeMs: timeOf(text, 'from') };
+/** Where a stream begins; `endSeq` is the number of the next record. */
+export function startOf(
+  asked: Static<typeof EventStreamQuery>,
+  header: string | string[] | undefined,
+  endSeq: number,
+): Start {
+  const lastSeq = lastEventIdOf(header, asked.last_event_id);
+  if (lastSeq !== undefined) {
+    if (lastSeq >= endSeq) throw wrong('last-event-id', beyond(endSeq));
+    return { kind: 'seq', seq: lastSeq + 1 };
+  }
+  const { from = 'latest' } = asked;
+  if (from === 'earliest' || from === 'latest') return { kind: from };
+  if (/^[1-9][0-9]{0,14}$/.test(from)) {
+    const seq = Number(from);
+    if (seq > endSeq) throw wrong('from', beyond(endSeq));
+    return { kind: 'seq', seq };
+  }
+  const timeMs = parseTime(from, Date.now());
+  if (timeMs === undefined)
+    throw wrong(
+      'from',
+      'is neither a sequence number, nor earliest, latest, or a time (ISO 8601, or 15m ago)',
+    );
+  return { kind: 'time', timeMs };
 }
 
 /** The header of the client that comes again, or the parameter that stands for it. */
-export function lastEventIdOf(header: string | string[] | undefined, parameter: number | undefined) {
+function lastEventIdOf(header: string | string[] | undefined, parameter: number | undefined) {
   if (header === undefined || header === '') return parameter;
   const text = String(header);
   if (!/^[0-9]{1,15}$/.test(text)) throw wrong('last-event-id', 'is no id of this stream');
   return Number(text);
 }
 
-function timeOf(text: string, field: string): number {
-  if (/^[0-9]{1,15}$/.test(text)) return Number(text);
-  const timeMs = Date.parse(text);
-  if (Number.isNaN(timeMs)) throw wrong(field, 'is no time: ISO 8601, or ms since 1970');
-  return timeMs;
+function beyond(endSeq: number): string {
+  return `lies beyond the end of the log: its next record gets ${endSeq}`;
 }
 
 function wrong(field: string, detail: string): RestError {

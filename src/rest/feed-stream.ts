@@ -67,19 +67,21 @@ export class FeedStream extends Readable {
     callback(error);
   }
 
+  /** Each call of _read() is answered by a push, or it would be the last one. */
   async #pump(): Promise<void> {
-    while (!this.#isOver && this.readableLength === 0) this.#take(await this.#feed.next());
+    while (!this.#take(await this.#feed.next())) {}
   }
 
-  #take(item: FeedItem): void {
-    if (this.#isOver) return;
+  /** True where something was given, or there is nothing more. */
+  #take(item: FeedItem): boolean {
+    if (this.#isOver) return true;
     if (item.type === 'fault' || (item.type === 'end' && this.#feed.isClosed)) {
       this.#cutOff(this.#feed.endedFor ?? UNREADABLE);
-      return;
+      return true;
     }
     if (item.type === 'end') {
       this.#finish(this.#shape.ending(item));
-      return;
+      return true;
     }
     const bytes = this.#shape.item(item);
     if (bytes.length > 0) {
@@ -87,6 +89,7 @@ export class FeedStream extends Readable {
       this.push(bytes);
     }
     if (this.#shape.isDone) this.#finish(this.#shape.ending(undefined));
+    return this.#isOver || bytes.length > 0;
   }
 
   #cutOff(reason: string): void {

@@ -83,10 +83,3 @@ export function deliveryRow(delivery: Delivery, nextSeq: number) {
     buffered_bytes: delivery.bufferedBytes,
   };
 }
-
-/** Everything that an account shows, for telling whether anything changed. */
-export function numbersOf(account: NodeLedger): number[] {
-  return Object.values(accountRow(account)).flatMap((value) =>
-    typeof value === 'object' ? Object.values(value) : Number(value),
-  );
-}

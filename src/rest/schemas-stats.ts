@@ -75,6 +75,7 @@ export const StatsAnswer = Type.Object({
   aggregator: Type.Object(
     {
       next_seq: count('sequence number of the next record'),
+      durable_seq: count('everything before this number is fsynced'),
       records: count('records written'),
       bytes_logged: count('bytes written'),
       batches: count('writes'),

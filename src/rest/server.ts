@@ -20,6 +20,7 @@ import { originsOf } from '../config/values.js';
 import type { EnrolmentDesk } from '../enrolment/desk.js';
 import { EXIT, FatalError } from '../errors.js';
 import { LIMITS } from '../limits.js';
+import { boundedLogger } from '../telemetry/bounded-logger.js';
 import type { RestMetrics } from '../telemetry/rest-metrics.js';
 import { backendContextOptions } from '../tls/context.js';
 import type { TlsMaterial } from '../tls/material.js';
@@ -135,7 +136,7 @@ export function createRestServer(options: RestServerOptions): RestServer {
   const table = new RouteTable();
   table.watch(app);
   addAdministration(app, administration);
-  const feeds = core && new EventFeeds(core.log.reader, administration.access);
+  const feeds = core && new EventFeeds(core.log.reader, administration.access, boundedLogger(logger));
   if (core !== undefined && feeds !== undefined) addRoutes(app, table, core, feeds, options);
   addMethodGuards(app, table);
   const shared =
@@ -253,8 +254,8 @@ function addRoutes(
   honeypotRoutes(app, view, lists);
   commandRoutes(app, view, core.commands);
   rolloutRoutes(app, core.commands);
-  eventRoutes(app, feeds);
-  consumerRoutes(app, view, log, audit);
+  eventRoutes(app, view, feeds);
+  consumerRoutes(app, view, log);
   ledgerRoutes(app, view, log, lists);
   logRoute(app, view, log);
   statsRoute(app, view);

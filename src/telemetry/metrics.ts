@@ -1,8 +1,8 @@
 /**
  * Prometheus text, filled from the shared counters at the moment of the scrape: between scrapes it costs nothing.
  *
- * Owned by main. Labels are only shard numbers, error codes and statuses, never a text that a node chose, so the number
- * of series is bounded.
+ * Owned by main. Labels are only shard numbers, error codes and statuses, and names of named consumers, never a text
+ * that a node chose, so the number of series is bounded.
  */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { ERROR_CODES, type ErrorCode } from '../errors.js';
@@ -13,6 +13,7 @@ import {
   type ShardField,
 } from '../memory/counters.js';
 import { type AdmissionCounts, TURNED_AWAY_REASONS } from './admission-counts.js';
+import { type LogMetricsSource, logMetrics } from './log-metrics.js';
 import type { StatsSnapshot } from './stats.js';
 
 /** What the metrics are filled from; everything is asked for once per scrape. */
@@ -29,6 +30,8 @@ export interface MetricsSource {
     readonly entered: Readonly<Record<string, number>>;
   };
   healthy(): boolean;
+  /** Absent in tests that have no log. */
+  readonly log?: LogMetricsSource;
   /** Absent where TLS is not configured. */
   readonly certificate?: () => CertificateCounts;
 }
@@ -161,6 +164,9 @@ export class Metrics {
     this.#addShardDeaths();
     this.#addControlPlane();
     this.#addCertificate();
+    if (source.log !== undefined)
+      for (const { labels = [], fill, ...definition } of logMetrics(source.log))
+        this.#add(definition, [...labels], fill);
     collectDefaultMetrics({ register: this.#registry });
   }
 

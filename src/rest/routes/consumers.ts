@@ -1,6 +1,5 @@
 /** `/api/v1/consumers`: named consumers and how far they are, and who is connected to the stream. */
 import { Type } from 'typebox';
-import type { AuditTrail } from '../../access/audit.js';
 import { StateBacklogFull } from '../../state/store.js';
 import { actorOf } from '../actor.js';
 import type { RestApp } from '../app.js';
@@ -13,7 +12,7 @@ import type { CoreView } from '../view.js';
 
 const TAGS = ['consumers'];
 
-export function consumerRoutes(app: RestApp, view: CoreView, log: LogView, audit: AuditTrail): void {
+export function consumerRoutes(app: RestApp, view: CoreView, log: LogView): void {
   const nextSeq = () => view.stats().aggregator.next_seq;
 
   app.get(
@@ -73,19 +72,9 @@ export function consumerRoutes(app: RestApp, view: CoreView, log: LogView, audit
     },
     async (request, reply) => {
       const { name } = request.params;
-      const known = log.consumers.get(name);
-      // A name that nobody has may be any text of a stranger: it is not written down.
-      if (known === undefined) throw new RestError('CONSUMER_NOT_FOUND');
-      const entry = { actor: actorOf(request), action: 'consumer.remove', target: known.name };
-      const detail = { next_seq: known.nextSeq };
-      let removed = false;
-      try {
-        removed = await log.consumers.remove(name);
-      } catch (error) {
-        audit.record({ ...entry, outcome: 'failed', detail });
+      const removed = await log.consumers.remove(name, actorOf(request)).catch((error: unknown) => {
         throw error instanceof StateBacklogFull ? new RestError('STATE_UNAVAILABLE') : error;
-      }
-      audit.record({ ...entry, outcome: removed ? 'done' : 'refused', detail });
+      });
       if (!removed) throw new RestError('CONSUMER_NOT_FOUND');
       return reply.code(204).send(null);
     },

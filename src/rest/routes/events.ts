@@ -13,7 +13,7 @@ import {
   type EventsQuestion,
   eventsQuestion,
   filterOf,
-  lastEventIdOf,
+  type LogEnds,
   startOf,
 } from '../event-query.js';
 import { FeedStream } from '../feed-stream.js';
@@ -22,6 +22,7 @@ import { nextLink } from '../list.js';
 import { NdjsonShape } from '../ndjson.js';
 import { EventPage, NdjsonLines, ServerSentEvents } from '../schemas-events.js';
 import { EventStreamShape } from '../sse.js';
+import type { CoreView } from '../view.js';
 
 const TAGS = ['events'];
 const NDJSON_TYPE = 'application/x-ndjson';
@@ -29,7 +30,12 @@ const SSE_TYPE = 'text/event-stream';
 const RETRY_SECONDS = '1';
 const ERRORS: RestErrorCode[] = ['TOO_MANY_READERS', 'UNAVAILABLE'];
 
-export function eventRoutes(app: RestApp, feeds: EventFeeds): void {
+export function eventRoutes(app: RestApp, view: CoreView, feeds: EventFeeds): void {
+  const ends = (): LogEnds => {
+    const { next_seq, durable_seq } = view.stats().aggregator;
+    return { nextSeq: next_seq, durableSeq: durable_seq };
+  };
+
   app.get(
     '/api/v1/events',
     {
@@ -57,7 +63,7 @@ Records are given when they are durable. A sequence number that is gone (deleted
     },
     async (request, reply) => {
       const isPage = !wantsNdjson(request, request.query.format);
-      const question = eventsQuestion(request.query, isPage);
+      const question = eventsQuestion(request.query, isPage, ends());
       if (request.method === 'HEAD') return headOnly(reply, isPage ? JSON_TYPE : NDJSON_TYPE);
       const feed = open(feeds, request, reply, { ...question, follow: false });
       return isPage
@@ -85,9 +91,7 @@ Records are given when they are durable. A sequence number that is gone (deleted
       },
     },
     async (request, reply) => {
-      const lastSeq = lastEventIdOf(request.headers['last-event-id'], request.query.last_event_id);
-      const from: Start =
-        lastSeq !== undefined ? { kind: 'seq', seq: lastSeq + 1 } : startOf(request.query.from ?? 'latest');
+      const from = startOf(request.query, request.headers['last-event-id'], ends().nextSeq);
       const question = { from, filter: filterOf(request.query), order: 'asc', limit: undefined } as const;
       if (request.method === 'HEAD') return headOnly(reply, SSE_TYPE);
       const feed = open(feeds, request, reply, { ...question, follow: true });

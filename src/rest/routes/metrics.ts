@@ -12,7 +12,8 @@ export function metricsRoute(app: RestApp, view: CoreView): void {
         operationId: 'getMetrics',
         tags: ['operation'],
         summary: 'the same for Prometheus',
-        description: 'Prometheus text format; labels are never texts that came from a node or a client.',
+        description:
+          'Prometheus text format; labels are never texts that came from a node; names of named consumers are.',
         response: {
           200: {
             description: 'all metrics',

@@ -8,7 +8,7 @@ import { actorOf } from '../actor.js';
 import type { RestApp } from '../app.js';
 import { RestError } from '../errors.js';
 import { isKnown, sendNothing, tagOf } from '../etag.js';
-import { accountRow, NO_ACCOUNT, numbersOf } from '../ledger-rows.js';
+import { accountRow, NO_ACCOUNT } from '../ledger-rows.js';
 import { REST_LIMITS } from '../limits.js';
 import type { ListSender } from '../list.js';
 import { nodeTest, pageOf, scopeTest } from '../node-selection.js';
@@ -69,9 +69,8 @@ export function nodeRoutes(app: RestApp, view: CoreView, ledger: LedgerView, lis
       const record = view.node(nodeIdOf(request.params.id));
       if (record === undefined || !scopeTest(request.principal)(record))
         throw new RestError('NODE_NOT_FOUND');
+      if (isKnown(request, reply, tagOf([record], view.live))) return sendNothing(reply);
       const account = ledger.of(record.serial) ?? NO_ACCOUNT;
-      const tag = tagOf([record], view.live, numbersOf(account));
-      if (isKnown(request, reply, tag)) return sendNothing(reply);
       return reply.send({
         ...nodeRow(view.show(record)),
         honeypots: [...record.pots.values()].map(potRow),

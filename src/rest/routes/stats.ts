@@ -42,6 +42,7 @@ export function statsRoute(app: RestApp, view: CoreView): void {
       })),
       aggregator: {
         next_seq: aggregator.next_seq,
+        durable_seq: aggregator.durable_seq,
         records: aggregator.records,
         bytes_logged: aggregator.bytes_logged,
         batches: aggregator.batches,

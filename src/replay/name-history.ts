@@ -1,0 +1,135 @@
+/**
+ * Which node an id stood for at a record of the log: for scopes and filters by node name. Runs in the reader thread, only where
+ * somebody asks by name.
+ *
+ * Two sources. The log itself: `NodeRegistered` stands in front of everything a node sends on a connection, `NodeDisconnected`
+ * behind it, both say its name, and Core lets a node in under an id only when all that came under it before has been
+ * written. And the registry: today's owner of an id, and the sequence number from which on that is so (`sinceSeq`).
+ *
+ *   a record at `seq` under an id is of
+ *     1. who this feed saw registered under it last (backwards: disconnected), and not gone since
+ *     2. its owner in the registry, if seq >= sinceSeq
+ *     3. nobody knows: it passes no scope, and no filter by name
+ *
+ * 2 holds only if the registry was asked after the feed's start was decided, and after the last gap that the feed came
+ * across: an owner that came later is then seen in the log. So a feed waits for an answer at its start and at each gap.
+ */
+import { LIMITS } from '../limits.js';
+import type { NodeName } from './messages.js';
+
+const REGISTERED = Buffer.from('{"version":2,"message":{"NodeRegistered":{"node_id":');
+const DISCONNECTED = Buffer.from('{"version":2,"message":{"NodeDisconnected":{"node_id":');
+/** Up to here both are the same, and so are most other records. */
+const ENVELOPE_BYTES = Buffer.byteLength('{"version":2,"message":{"Node');
+
+/** The registry as it was when main answered. */
+export type Owners = ReadonlyMap<string, NodeName>;
+
+/** Asks main, once for all feeds that wait. */
+export class OwnersDesk {
+  readonly #ask: (asked: number) => void;
+  #asked = 0;
+  #answer: Map<string, NodeName> | undefined;
+  /** Those that wait for the answer under way, and those that came after the question. */
+  #waiting: ((owners: Owners) => void)[] = [];
+  #next: ((owners: Owners) => void)[] = [];
+
+  constructor(ask: (asked: number) => void) {
+    this.#ask = ask;
+  }
+
+  /** `done` is called with an answer to a question that is asked after this call. */
+  wanted(done: (owners: Owners) => void): void {
+    this.#next.push(done);
+    if (this.#waiting.length === 0) this.#start();
+  }
+
+  answered(asked: number, nodes: readonly NodeName[], last: boolean): void {
+    if (asked !== this.#asked || this.#answer === undefined) return;
+    for (const node of nodes) this.#answer.set(node.id, node);
+    if (!last) return;
+    const answer = this.#answer;
+    const waiting = this.#waiting;
+    this.#answer = undefined;
+    this.#waiting = [];
+    for (const done of waiting) done(answer);
+    if (this.#next.length > 0) this.#start();
+  }
+
+  #start(): void {
+    this.#waiting = this.#next;
+    this.#next = [];
+    this.#answer = new Map();
+    this.#ask(++this.#asked);
+  }
+}
+
+export class NameHistory {
+  readonly #backwards: boolean;
+  readonly #learned = new Map<string, string>();
+  #owners: Owners | undefined;
+
+  constructor(backwards: boolean) {
+    this.#backwards = backwards;
+  }
+
+  get ready(): boolean {
+    return this.#owners !== undefined;
+  }
+
+  use(owners: Owners): void {
+    this.#owners = owners;
+  }
+
+  /** Something of the log is missing, or this is the start: what is known may not be so behind it. */
+  forget(): void {
+    this.#learned.clear();
+    this.#owners = undefined;
+  }
+
+  nameAt(id: string, seq: number): string | undefined {
+    const learned = this.#learned.get(id);
+    if (learned !== undefined) return learned;
+    const owner = this.#owners?.get(id);
+    return owner !== undefined && seq >= owner.sinceSeq ? owner.name : undefined;
+  }
+
+  /** To be called with every record before it is looked at. */
+  before(lines: Uint8Array, start: number, end: number): void {
+    const opens = this.#backwards ? DISCONNECTED : REGISTERED;
+    if (!startsWith(opens, lines, start, end)) return;
+    const text = Buffer.from(lines.buffer, lines.byteOffset + start, end - start).toString('utf8');
+    const { message } = JSON.parse(text) as { message: Record<string, { node_name: string }> };
+    const id = digitsAt(lines, start + opens.length, end);
+    this.#learned.delete(id);
+    // The one that was heard of longest ago is not known any more; the registry may still know it.
+    if (this.#learned.size >= LIMITS.registryNodes)
+      for (const oldest of this.#learned.keys()) {
+        this.#learned.delete(oldest);
+        break;
+      }
+    this.#learned.set(id, Object.values(message)[0]!.node_name);
+  }
+
+  /** To be called with every record once it has been dealt with. */
+  after(lines: Uint8Array, start: number, end: number): void {
+    const closes = this.#backwards ? REGISTERED : DISCONNECTED;
+    if (!startsWith(closes, lines, start, end)) return;
+    this.#learned.delete(digitsAt(lines, start + closes.length, end));
+  }
+}
+
+/** Is it one of Core's own notices? No frame of a node can be: its message would have a name nobody knows. */
+function startsWith(prefix: Uint8Array, lines: Uint8Array, start: number, end: number): boolean {
+  if (end - start < prefix.length) return false;
+  for (let i = ENVELOPE_BYTES; i < prefix.length; i++) if (lines[start + i] !== prefix[i]) return false;
+  for (let i = 0; i < ENVELOPE_BYTES; i++) if (lines[start + i] !== prefix[i]) return false;
+  return true;
+}
+
+function digitsAt(lines: Uint8Array, start: number, end: number): string {
+  let digits = '';
+  for (let at = start; at < end && lines[at]! >= 0x30 && lines[at]! <= 0x39; at++)
+    digits += String.fromCharCode(lines[at]!);
+  return digits;
+}
