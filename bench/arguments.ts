@@ -5,7 +5,21 @@ import type { Mode } from './core-process.js';
 import { EVENT_BYTES_MAX, type Mix, UNIFORM_BYTES_MIN } from './events.js';
 import type { ConsumerKind, Settings } from './settings.js';
 
-export const SCENARIOS = ['ingest', 'latency', 'connections', 'storm', 'list', 'commands', 'scan'] as const;
+export const SCENARIOS = [
+  'ingest',
+  'latency',
+  'connections',
+  'storm',
+  'list',
+  'commands',
+  'scan',
+  'acks',
+  'durability',
+  'sustained',
+  'recover',
+] as const;
+/** Minutes and many gigabytes: only when they are named, or small. */
+const LARGE: readonly ScenarioName[] = ['sustained', 'recover'];
 export type ScenarioName = (typeof SCENARIOS)[number];
 
 export interface Request {
@@ -22,6 +36,7 @@ export interface Request {
   readonly shards: number | undefined;
   readonly rate: number | undefined;
   readonly totp: boolean;
+  readonly gigabytes: number | undefined;
 }
 
 export class UsageError extends Error {
@@ -39,7 +54,7 @@ export const HELP = `HoneyBee Core bench: load, latency and memory, with every e
   npm run bench -- ingest --tls --shards 2
   npm run bench -- latency --rate 50000
 
-Scenarios (all when none is named)
+Scenarios (all when none is named, but for the last two)
   ingest        events a second, from node sockets through the log to WebSocket consumers
   latency       socket to WebSocket: idle one at a time, and at an offered load
   connections   memory of Core per connected, silent node
@@ -47,6 +62,10 @@ Scenarios (all when none is named)
   list          GET /api/v1/nodes with many nodes, and what the latency of events beside it notices
   commands      commands over REST to nodes that answer, each followed to its end
   scan          the scanner alone on one core, against JSON.parse
+  acks          nodes that wait for EventAck: from an event's last byte to its acknowledgement, at an offered load
+  durability    what fsync every 50 ms costs against never, in turns
+  sustained     12 GB in one go, log and consumer: is it as fast at the end, does memory stay flat
+  recover       Core starts on a log of 10 GB: after it was killed, with a torn tail
 
 Load
   --connections N         nodes (ingest: the series has 4 and 1000; connections, storm, list: 10000; latency: 4;
@@ -59,7 +78,8 @@ Load
   --window-bytes N        most bytes written, but not yet verified (32 MiB)
   --tls                   ingest: nodes connect with TLS 1.3
   --load-threads N        ingest: threads the nodes are spread over (1; with --tls one per shard)
-  --rate N                latency, storm, list: offered load in events a second (100000);
+  --gigabytes N           sustained, recover: size of the log (12, 10)
+  --rate N                latency, storm, list, acks: offered load in events a second (100000);
                           commands: in commands a second (1000)
   --totp on|off           storm: nodes register with one-time codes (on)
   --seed N                of the generated events (1)
@@ -100,6 +120,7 @@ const OPTIONS = {
   rate: { type: 'string' },
   totp: { type: 'string' },
   seed: { type: 'string' },
+  gigabytes: { type: 'string' },
   consumer: { type: 'string' },
   consumers: { type: 'string' },
   mode: { type: 'string' },
@@ -186,7 +207,9 @@ export function readArguments(words: readonly string[]): Request | undefined {
     number(values, name, low, 3600, false);
   const mix: Mix = choice(values, 'mix', ['uniform', 'real'] as const) ?? 'uniform';
   return {
-    scenarios: positionals.length > 0 ? SCENARIOS.filter((name) => positionals.includes(name)) : SCENARIOS,
+    scenarios: SCENARIOS.filter((name) =>
+      positionals.length > 0 ? positionals.includes(name) : quick || !LARGE.includes(name),
+    ),
     settings: {
       external: target && { target, proxy, rest },
       coreEntry: values.core as string | undefined,
@@ -210,6 +233,7 @@ export function readArguments(words: readonly string[]): Request | undefined {
     tls: values.tls === true,
     shards: number(values, 'shards', 1, 128),
     rate: number(values, 'rate', 1, 100_000_000),
+    gigabytes: number(values, 'gigabytes', 0.01, 100_000, false),
     totp: (choice(values, 'totp', ['on', 'off'] as const) ?? 'on') === 'on',
   };
 }

@@ -28,6 +28,10 @@ export interface CoreOptions {
   readonly tls?: boolean;
   /** Bytes a run may write; the disk must have room for them. */
   readonly diskBytes: number;
+  /** Of `[storage]`, what is not to be as it comes: `{ fsync: 'never' }`. */
+  readonly storage?: Readonly<Record<string, string | number>> | undefined;
+  /** Of a Core that has ended, to start on its data again. */
+  readonly folder?: string;
 }
 
 export interface Core {
@@ -40,10 +44,16 @@ export interface Core {
   readonly proxy: Address;
   readonly rest: string;
   readonly logDir: string;
+  /** Holds the data directory and more; goes with `remove`. */
+  readonly folder: string;
+  /** From starting the process to its ready line. */
+  readonly startMs: number;
   /** Rejects when the process ends before it was told to. */
   readonly failed: Promise<never>;
   /** SIGTERM; resolves with the exit code. */
   stop(): Promise<number>;
+  /** SIGKILL: as it would end with the power, as far as a process can tell. */
+  kill(): Promise<void>;
   /** Removes the data directory, ends the process if it still runs. */
   remove(): void;
 }
@@ -107,6 +117,7 @@ function configuration(
     'requests_per_minute = 0',
     '[storage]',
     `dir = ${JSON.stringify(dataDir)}`,
+    ...Object.entries(options.storage ?? {}).map(([key, value]) => `${key} = ${JSON.stringify(value)}`),
     ...(certificate
       ? [
           '[tls]',
@@ -130,7 +141,7 @@ export async function startCore(options: CoreOptions): Promise<Core> {
       `the run may write ${gigabytes} GB and ${parent} has less: choose another place with --dir`,
     );
   }
-  const dir = mkdtempSync(join(parent, 'honeybee-bench-'));
+  const dir = options.folder ?? mkdtempSync(join(parent, 'honeybee-bench-'));
   const dataDir = join(dir, 'data');
   const configFile = join(dir, 'bee_config.toml');
   const certificate = options.tls === true ? makeCertificate(dir) : undefined;
@@ -141,6 +152,7 @@ export async function startCore(options: CoreOptions): Promise<Core> {
     Object.entries(process.env).filter(([name]) => !name.startsWith('HONEYBEE_')),
   );
   // The flag is that of `npm start` and of the installed command.
+  const spawnedMs = performance.now();
   const child = spawn(process.execPath, ['--max-semi-space-size=1', entry, '--config', configFile], {
     cwd: dir,
     env,
@@ -181,6 +193,8 @@ export async function startCore(options: CoreOptions): Promise<Core> {
       proxy: { host: HOST, port: Number(ready.proxy_port) },
       rest: `http://${HOST}:${ready.backend_port}`,
       logDir: join(dataDir, 'log'),
+      folder: dir,
+      startMs: performance.now() - spawnedMs,
       failed,
       stop: async () => {
         stopping = true;
@@ -190,6 +204,11 @@ export async function startCore(options: CoreOptions): Promise<Core> {
         clearTimeout(timeout);
         if (code !== 0) throw new Error(`Core ended with code ${code}:\n${output.join('\n')}`);
         return code;
+      },
+      kill: async () => {
+        stopping = true;
+        child.kill('SIGKILL');
+        await exit;
       },
       remove,
     };

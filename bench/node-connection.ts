@@ -24,11 +24,26 @@ export interface NodeConnectionEvents {
   failed(error: Error): void;
 }
 
-export function registration(identity: NodeIdentity): string {
+/** Of a node that numbers its events. */
+export interface NumberingEvents extends NodeConnectionEvents {
+  /** Core has all events up to this number on its disk. */
+  acknowledged(seq: number): void;
+}
+
+export function registration(identity: NodeIdentity, features = ''): string {
   return (
     `{"version":2,"message":{"NodeRegistration":{"node_id":${identity.nodeId},"node_name":"${identity.nodeName}",` +
-    `"address":"127.0.0.1","port":9100,"node_type":"Full"}}}\n`
+    `"address":"127.0.0.1","port":9100,"node_type":"Full"${features}}}}\n`
   );
+}
+
+/** As {@link connectNode}, for a node that asks for EventAck; rejects where Core does not offer it. */
+export function connectNumberingNode(
+  target: Address,
+  identity: NodeIdentity,
+  events: NumberingEvents,
+): Promise<net.Socket> {
+  return connectNode(target, identity, events, undefined, events.acknowledged);
 }
 
 /** Resolves when Core accepted the node. */
@@ -37,6 +52,7 @@ export function connectNode(
   identity: NodeIdentity,
   events: NodeConnectionEvents,
   clientTls?: ClientTls,
+  onAck?: (seq: number) => void,
 ): Promise<net.Socket> {
   return new Promise((resolve, reject) => {
     let state: 'registering' | 'registered' | 'failed' = 'registering';
@@ -56,9 +72,15 @@ export function connectNode(
         fail(new Error(`Core answered ${line.slice(0, 300)}`));
         return;
       }
+      const seq = onAck === undefined ? undefined : /"EventAck":\{[^}]*"seq":(\d+)/.exec(line)?.[1];
+      if (seq !== undefined) return onAck!(Number(seq));
       if (state !== 'registering' || !line.includes('"RegistrationAck"')) return;
       if (!/"accepted"\s*:\s*true/.test(line)) {
         fail(new Error(`refused: ${line.slice(0, 300)}`));
+        return;
+      }
+      if (onAck !== undefined && !line.includes('"event_ack"')) {
+        fail(new Error(`Core does not acknowledge events: ${line.slice(0, 300)}`));
         return;
       }
       state = 'registered';
@@ -67,7 +89,7 @@ export function connectNode(
     };
     const timeout = setTimeout(() => fail(new Error('no answer to the registration')), REGISTER_TIMEOUT_MS);
     socket.on(clientTls === undefined ? 'connect' : 'secureConnect', () =>
-      socket.write(registration(identity)),
+      socket.write(registration(identity, onAck === undefined ? '' : ',"features":["event_ack"]')),
     );
     socket.on('error', fail);
     socket.on('close', () => fail(new Error('Core closed the connection')));

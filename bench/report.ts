@@ -85,7 +85,7 @@ function rowsOf(result: ScenarioResult): string[][] {
         ? `${result.scenario}: all back after ${result.storm.seconds.toFixed(2)} s`
         : result.list
           ? `${result.scenario}: p99 ${time(result.list.answers.p99_us)}`
-          : result.scenario,
+          : `${result.scenario}${addition(result)}`,
       result.mode ?? '',
       result.events_per_second === undefined
         ? ''
@@ -99,6 +99,19 @@ function rowsOf(result: ScenarioResult): string[][] {
       !result.ok ? 'FAILED' : verified === undefined ? 'yes' : count(verified),
     ],
   ];
+}
+
+/** What a scenario is about, where no column has it. */
+function addition({ sustained, durability, acks, recover }: ScenarioResult): string {
+  if (sustained) {
+    const rates = sustained.events_per_second.map((rate) => rate / 1e6);
+    if (rates.length === 0) return '';
+    return `: ${Math.min(...rates).toFixed(2)} to ${Math.max(...rates).toFixed(2)} M events/s`;
+  }
+  if (durability) return `: costs ${(durability.cost * 100).toFixed(1)} %`;
+  if (acks) return acks.kept ? ': as promised' : ': later than promised';
+  if (recover) return `: ${recover.map(({ what, seconds }) => `${what} ${seconds.toFixed(2)} s`).join('; ')}`;
+  return '';
 }
 
 function scannerRows(result: ScenarioResult): string[][] {
@@ -165,6 +178,8 @@ export function outcomeLine(result: ScenarioResult): string {
   } else if (result.events_per_second !== undefined) {
     parts.push(`${(result.events_per_second / 1e6).toFixed(2)} M events/s`);
   }
+  const more = addition(result);
+  if (more !== '') parts.push(more.slice(2));
   if (result.resident_bytes !== undefined) parts.push(memoryCell(result));
   if (result.events_sent !== undefined) parts.push(`${count(result.events_sent)} events verified`);
   return parts.join(', ');

@@ -61,6 +61,23 @@ export interface ScenarioResult {
     readonly quiet: LatencySummary;
     readonly asked: LatencySummary;
   };
+  /** `sustained`: events a second in each twelfth, memory, and the most records that were not on the disk yet. */
+  readonly sustained?: {
+    readonly events_per_second: readonly number[];
+    readonly resident_bytes: readonly number[];
+    readonly durable_lag_max: number | null;
+  };
+  /** `durability`: of every pair, and what forcing to the disk costs, 0.1 is a tenth. */
+  readonly durability?: {
+    readonly interval_events_per_second: readonly number[];
+    readonly never_events_per_second: readonly number[];
+    readonly cost: number;
+    readonly costs: readonly number[];
+  };
+  /** `acks`; `latency` is from an event's last byte to its acknowledgement. */
+  readonly acks?: { readonly sent: number; readonly p99_promised_us: number; readonly kept: boolean };
+  /** `recover`: from starting the process to its ready line. */
+  readonly recover?: readonly { readonly what: string; readonly seconds: number }[];
   /** `scan`. */
   readonly scanners?: readonly {
     readonly name: string;

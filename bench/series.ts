@@ -2,16 +2,20 @@
  * From a request to the list of runs. Without further arguments a scenario is a series: the points that the project's
  * promises are about. An argument that names a point (`--connections`, `--consumer`, `--mode`) makes it that one run.
  */
+import { acksTitle, runAcks } from './acks.js';
 import type { Request, ScenarioName } from './arguments.js';
 import { commandsTitle, runCommands } from './commands.js';
 import { connectionsTitle, runConnections } from './connections.js';
+import { durabilityTitle, runDurability } from './durability.js';
 import { type IngestPlan, ingestTitle, runIngest } from './ingest.js';
 import { IDLE_TITLE, offeredTitle, runIdleLatency, runOfferedLatency } from './latency.js';
 import { listTitle, runList } from './list.js';
+import { recoverTitle, runRecover } from './recover.js';
 import type { ScenarioResult } from './result.js';
 import { runScan, SCAN_TITLE } from './scan.js';
 import type { Context } from './settings.js';
 import { runStorm, stormTitle } from './storm.js';
+import { runSustained, sustainedTitle } from './sustained.js';
 
 export interface Run {
   readonly title: string;
@@ -31,6 +35,10 @@ const DEFAULTS = {
   scanMs: 2000,
   listEveryMs: 200,
   listPhaseMs: 1000,
+  ackNodes: 8,
+  pairs: 3,
+  sustainedBytes: 12e9,
+  recoverBytes: 10e9,
 };
 const QUICK = {
   few: 4,
@@ -43,6 +51,10 @@ const QUICK = {
   scanMs: 100,
   listEveryMs: 20,
   listPhaseMs: 100,
+  ackNodes: 4,
+  pairs: 1,
+  sustainedBytes: 0.1e9,
+  recoverBytes: 0.05e9,
 };
 
 export function seriesOf(request: Request): Run[] {
@@ -58,6 +70,10 @@ const SERIES: Record<ScenarioName, (request: Request, sizes: typeof DEFAULTS) =>
   list: listSeries,
   commands: commandsSeries,
   scan: scanSeries,
+  acks: acksSeries,
+  durability: durabilitySeries,
+  sustained: sustainedSeries,
+  recover: recoverSeries,
 };
 
 function ingestSeries(request: Request, sizes: typeof DEFAULTS): Run[] {
@@ -161,6 +177,71 @@ function scanSeries(_request: Request, sizes: typeof DEFAULTS): Run[] {
       title: SCAN_TITLE,
       figure: (result) => result.scanners?.at(-1)?.events_per_second ?? 0,
       run: (context) => runScan(sizes.scanMs, context),
+    },
+  ];
+}
+
+function acksSeries(request: Request, sizes: typeof DEFAULTS): Run[] {
+  const plan = {
+    connections: request.connections ?? sizes.ackNodes,
+    eventsPerSecond: request.rate ?? sizes.rate,
+    mode: request.mode ?? 'auto',
+  };
+  return [
+    {
+      title: acksTitle(plan),
+      figure: (result) => result.latency?.p99_us ?? 0,
+      run: (context) => runAcks(plan, context),
+    },
+  ];
+}
+
+function durabilitySeries(request: Request, sizes: typeof DEFAULTS): Run[] {
+  const plan = {
+    connections: request.connections ?? sizes.few,
+    mode: request.mode ?? 'auto',
+    pairs: sizes.pairs,
+    intervalMs: 50,
+  };
+  return [
+    {
+      title: durabilityTitle(plan),
+      figure: (result) => result.durability?.cost ?? 0,
+      run: (context) => runDurability(plan, context),
+    },
+  ];
+}
+
+/** A number of gigabytes that was asked for, or the default. */
+const bytesOf = (request: Request, bytes: number): number =>
+  request.gigabytes === undefined ? bytes : request.gigabytes * 1e9;
+
+function sustainedSeries(request: Request, sizes: typeof DEFAULTS): Run[] {
+  const plan = {
+    connections: request.connections ?? sizes.few,
+    bytes: bytesOf(request, sizes.sustainedBytes),
+    mode: request.mode ?? 'auto',
+  };
+  return [
+    {
+      title: sustainedTitle(plan),
+      figure: (result) => result.events_per_second ?? 0,
+      run: (context) => runSustained(plan, context),
+    },
+  ];
+}
+
+function recoverSeries(request: Request, sizes: typeof DEFAULTS): Run[] {
+  const plan = {
+    connections: request.connections ?? sizes.few,
+    bytes: bytesOf(request, sizes.recoverBytes),
+    mode: request.mode ?? 'auto',
+  };
+  return [
+    {
+      title: recoverTitle(plan),
+      figure: (result) => result.seconds ?? 0,
+      run: (context) => runRecover(plan, context),
     },
   ];
 }

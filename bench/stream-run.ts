@@ -17,7 +17,7 @@ import type { LatencySummary } from './histogram.js';
 import type { LoadCommand, LoadMessage, LoadSettings, Pace } from './load.js';
 import { checkLog, type LogCheck } from './log-check.js';
 import { type CpuShare, cpuShare, type Memory, memoryOf, type ThreadTimes, threadTimesOf } from './proc.js';
-import { coreCounts } from './rest.js';
+import { coreCounts, durableLag } from './rest.js';
 import type { ConsumerKind, Context, Settings } from './settings.js';
 import { BenchThread } from './threads.js';
 import type { VerifierSummary } from './verifier.js';
@@ -49,6 +49,26 @@ export interface StreamPlan {
   readonly pace: Pace | undefined;
   readonly warmupMs: number;
   readonly durationMs: number;
+  /** Of `[storage]`, what is not to be as it comes. */
+  readonly storage?: Readonly<Record<string, string | number>>;
+  /** The window ends earlier, when so many bytes have been handed to the sockets. */
+  readonly untilBytes?: number;
+  /** Called while the window lasts, every {@link SAMPLE_MS}. */
+  readonly onSample?: (sample: Sample) => void;
+  /** Ends Core in its own way, in place of SIGTERM and the check of the log. */
+  readonly end?: (core: Core, blocks: EventBlocks, sent: Float64Array) => Promise<void>;
+}
+
+/** How things stand in the middle of a run. */
+export interface Sample {
+  readonly atMs: number;
+  /** Handed to the sockets. */
+  readonly writtenBytes: number;
+  /** Of the slowest consumer; 0 without one. */
+  readonly verifiedEvents: number;
+  readonly residentBytes: number | undefined;
+  /** Records that Core has taken, and that are not forced to the disk yet; undefined where it does not say. */
+  readonly durableLag: number | undefined;
 }
 
 export interface StreamOutcome {
@@ -89,6 +109,8 @@ const WRITE_BYTES_MIN = 16 * KiB;
 /** More than a Core on one machine has been seen to write. */
 const DISK_BYTES_PER_SECOND = 1.5e9;
 const DISK_BYTES_MIN = 64 * MiB;
+/** A run to a number of bytes overshoots, and an index comes on top. */
+const DISK_SLACK = 1.1;
 const CONNECT_TIMEOUT_MS = 20_000;
 const REGISTER_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 60_000;
@@ -96,6 +118,7 @@ const RESULT_TIMEOUT_MS = 60_000;
 /** Without a single event for so long, the rest will not come. */
 const STALL_MS = 5_000;
 const TICK_MS = 50;
+const SAMPLE_MS = 250;
 /** How much of the progress bar the clock takes; the rest is for the checks afterwards. */
 const CLOCK_SHARE = 0.7;
 
@@ -131,9 +154,12 @@ async function openTarget(settings: Settings, plan: StreamPlan): Promise<Target>
     totp: plan.totp,
     shards: plan.shards,
     tls: plan.tls,
-    diskBytes: plan.pace
-      ? DISK_BYTES_MIN
-      : (DISK_BYTES_PER_SECOND * (plan.warmupMs + plan.durationMs)) / 1000,
+    storage: plan.storage,
+    diskBytes: plan.untilBytes
+      ? plan.untilBytes * DISK_SLACK
+      : plan.pace
+        ? DISK_BYTES_MIN
+        : (DISK_BYTES_PER_SECOND * (plan.warmupMs + plan.durationMs)) / 1000,
   });
   return { target: own.target, proxy: own.proxy, rest: own.rest, own };
 }
@@ -212,11 +238,14 @@ class StreamRun {
     }
     await this.#sleep(plan.warmupMs, 0, 'warm-up');
     const first = await this.#edge();
+    const sampling = new AbortController();
+    void this.#sample(sampling.signal);
     await Promise.all([
       this.#sleep(plan.durationMs, plan.warmupMs, 'measuring'),
       plan.beside?.run(startMs + plan.warmupMs),
     ]);
     const last = await this.#edge();
+    sampling.abort();
 
     for (const load of this.#loads) load.send('stop');
     const stopped = await Promise.all(this.#loads.map((load) => load.receive('stopped', STOP_TIMEOUT_MS)));
@@ -231,9 +260,10 @@ class StreamRun {
     const results = Promise.all(
       this.#consumers.map((consumer) => consumer.receive('result', RESULT_TIMEOUT_MS)),
     );
-    await core?.stop();
+    if (core && plan.end) await plan.end(core, this.#blocks, sent);
+    else await core?.stop();
     const received = await results;
-    const log = core && (await this.#checkLog(core, sent));
+    const log = core && !plan.end ? await this.#checkLog(core, sent) : undefined;
 
     const elapsedMs = last.atMs - first.atMs;
     const share = (thread: number | undefined): number | undefined =>
@@ -345,7 +375,9 @@ class StreamRun {
     let lastMs = startMs;
     for (;;) {
       const restMs = startMs + durationMs - performance.now();
-      if (restMs <= 0) return;
+      const { untilBytes = Number.POSITIVE_INFINITY } = this.#plan;
+      const { writtenBytes } = this.#gauges;
+      if (restMs <= 0 || writtenBytes >= untilBytes) return;
       // Core died meanwhile and the run was given up: nobody waits for this any more.
       if (this.#ended) throw new Error('the run was ended');
       await new Promise((resolve) => setTimeout(resolve, Math.min(TICK_MS, restMs)));
@@ -355,7 +387,24 @@ class StreamRun {
       lastEvents = events;
       lastMs = atMs;
       const text = this.#consumers.length === 0 ? what : `${what}, ${rate.toFixed(2)} M events/s`;
-      this.#context.onProgress((CLOCK_SHARE * (beforeMs + atMs - startMs)) / totalMs, text);
+      const done = Math.max((beforeMs + atMs - startMs) / totalMs, writtenBytes / untilBytes);
+      this.#context.onProgress(CLOCK_SHARE * done, text);
+    }
+  }
+
+  /** Beside the window. Core's own words are asked for over REST, which costs it little. */
+  async #sample(end: AbortSignal): Promise<void> {
+    const { onSample } = this.#plan;
+    const { own, rest } = this.#target;
+    while (onSample !== undefined && !end.aborted && !this.#ended) {
+      onSample({
+        atMs: performance.now(),
+        writtenBytes: this.#gauges.writtenBytes,
+        verifiedEvents: this.#gauges.verifiedEvents,
+        residentBytes: own && memoryOf(own.pid)?.residentBytes,
+        durableLag: rest === undefined ? undefined : await durableLag(rest).catch(() => undefined),
+      });
+      await new Promise((resolve) => setTimeout(resolve, SAMPLE_MS));
     }
   }
 

@@ -124,7 +124,6 @@ export class ControlPlane {
     this.#registry = kept.registry;
     this.#saver = kept.saver;
     this.#cursors = kept.cursors;
-    kept.cursors.onOldest = (oldest) => parts.keeper.useCursor(oldest);
     this.commands = this.#makeCommands(parts, kept.commands);
     this.registrar = new Registrar(kept.registry, parts.sessions, parts.table, parts.shards, {
       ledger: parts.ledger,

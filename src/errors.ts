@@ -56,6 +56,8 @@ export function errorIndex(code: ErrorCode): number {
 /** How the process ends; numbers follow BSD sysexits where one fits. */
 export const EXIT = {
   ok: 0,
+  /** What was asked to be checked is not as it should be. */
+  faults: 1,
   usage: 64,
   /** A port is in use or cannot be bound. */
   unavailable: 69,

@@ -117,6 +117,8 @@ export class Core {
     this.#aggregator = new AggregatorThread(config, mode, aggregatorCounters, ground.ledger.table, {
       onDisk: (full) => this.#onDisk(full),
       onReaderWanted: () => this.#reader.wanted(),
+      onRowFree: (row) => ground.ledger.left(row),
+      onLedgerTrouble: (message) => logger.warn({ message }, "the ledger's checkpoint cannot be written"),
       onTlsFailed: () =>
         logger.error('the WebSocket port cannot use the new certificate and keeps the one it has'),
       onConsumer: (message) => this.#plane.backends.receive(message),
@@ -134,6 +136,9 @@ export class Core {
           'the reader of the log died and is started again',
         ),
     });
+    ground.ledger.onForgotten = (row) => this.#aggregator.forgetRow(row);
+    // Retention deletes nothing before it was told.
+    ground.kept.cursors.onOldest = (oldest) => this.#keeper.useCursor(oldest);
     this.#shards = new ShardSupervisor(
       {
         config,
@@ -223,8 +228,9 @@ export class Core {
   }
 
   async #listen(version: string): Promise<void> {
-    const { proxyPort, recovered } = await this.#aggregator.ready;
+    const { proxyPort, recovered, recounted } = await this.#aggregator.ready;
     for (const { level, text } of recoveredLines(recovered)) this.#logger[level](recovered, text);
+    if (recounted.records > 0) this.#logger.info(recounted, 'counted what the log holds for the ledger');
     this.#keeper.start();
     await this.#shards.start(this.#shardCount());
     await this.#control.serve(this.#plane.rest);

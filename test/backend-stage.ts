@@ -125,6 +125,8 @@ export class BackendStage {
     this.aggregator = new AggregatorThread(config, mode, createAggregatorCounters(), createLedgerTable(16), {
       onDisk: () => {},
       onReaderWanted: () => {},
+      onRowFree: () => {},
+      onLedgerTrouble: () => {},
       onTlsFailed: () => {},
       onConsumer: (message) => this.backends.receive(message),
       onDeath: (error) => {

@@ -85,7 +85,7 @@ export class EventStage {
     const stage = new EventStage(seed, segmentBytes);
     afterwards(cleanup, () => stage.log.close());
     stage.core = await startRest({ log: { reader: stage.reader } });
-    stage.log.names = NODES.map(({ id, name }) => ({ id, name, sinceMs: 0, sinceSeq: 1 }));
+    stage.log.names = NODES.map(({ id, name }) => ({ id, name, sinceSeq: 1 }));
     stage.count();
     return stage;
   }

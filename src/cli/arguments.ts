@@ -6,6 +6,7 @@
  */
 import { ROLES, type Role } from '../access/principal.js';
 import { nearest } from '../config/nearest.js';
+import { type LogAction, logAction } from './log-arguments.js';
 import {
   COMMANDS,
   type Command,
@@ -81,6 +82,14 @@ export interface EnrollArguments extends ConfigArguments {
   readonly json: boolean;
 }
 
+export interface LogArguments extends ConfigArguments {
+  readonly command: 'log';
+  readonly action: LogAction;
+  /** A data directory, or the log's folder itself; absent: that of the configuration. */
+  readonly dir?: string;
+  readonly json: boolean;
+}
+
 export interface PlainArguments {
   readonly command: 'help' | 'version';
 }
@@ -92,6 +101,7 @@ export type Arguments =
   | LedgerArguments
   | TokenArguments
   | EnrollArguments
+  | LogArguments
   | PlainArguments;
 
 export const DEFAULT_URL = { status: 'http://127.0.0.1:9002', tail: 'ws://127.0.0.1:9003' } as const;
@@ -109,7 +119,7 @@ export function parseArguments(argv: readonly string[]): Arguments {
     if (command === 'version') noMoreWords(given, 1);
     return { command };
   }
-  if (command !== 'token' && command !== 'enroll') noMoreWords(given, 1);
+  if (command !== 'token' && command !== 'enroll' && command !== 'log') noMoreWords(given, 1);
   checkOptions(command, given);
   switch (command) {
     case 'run':
@@ -127,6 +137,8 @@ export function parseArguments(argv: readonly string[]): Arguments {
       return { command, action: tokenAction(given), json: given.options.has('json'), ...configOf(given) };
     case 'enroll':
       return { command, action: enrollAction(given), json: given.options.has('json'), ...configOf(given) };
+    case 'log':
+      return log(given);
   }
 }
 
@@ -227,6 +239,22 @@ function enrollAction(given: Given): EnrollAction {
   if (action === undefined || another !== undefined)
     throw usage('enroll needs one of NAME, --list, --rotate NAME, --revoke NAME, --open TIME, --close');
   return action;
+}
+
+function log(given: Given): LogArguments {
+  noMoreWords(given, 2);
+  const dir = lastOf(given, 'dir');
+  const { config, flags } = configOf(given);
+  if (dir !== undefined && flags['storage.dir'] !== undefined)
+    throw usage('--dir and --storage.dir say the same: one of the two');
+  return {
+    command: 'log',
+    action: logAction(given),
+    json: given.options.has('json'),
+    flags,
+    ...(config === undefined ? {} : { config }),
+    ...(dir === undefined ? {} : { dir }),
+  };
 }
 
 function configOf({ options }: Given): ConfigArguments {

@@ -28,6 +28,7 @@ const secondColumn = 2 + Math.max(...SETTINGS.map((setting) => flagOf(setting).l
 
 const EXIT_MEANING: Partial<Record<keyof typeof EXIT, string>> = {
   ok: 'stopped in order, everything that was read is on disk',
+  faults: 'log verify found faults; log repair could not mend all of them',
   usage: 'the command line is wrong',
   unavailable: 'a port is in use; or there is no Core that answers',
   software: 'a thread that Core cannot live without died',
@@ -56,6 +57,9 @@ function usage(): string {
     '       honeybee-core token revoke ID',
     '       honeybee-core enroll NAME [--json]',
     '       honeybee-core enroll --list | --rotate NAME | --revoke NAME | --open TIME | --close [--json]',
+    '       honeybee-core log verify [--dir DIR] [--public-key FILE]... [--chain HEX] [--json]',
+    '       honeybee-core log repair [--dir DIR] [--json]',
+    '       honeybee-core log stat [--dir DIR] [--json]',
     '',
     ...wrap(TOGETHER, columns),
   ].join('\n');
@@ -85,7 +89,13 @@ function options(): string {
     ['--revoke NAME', 'enroll: the node cannot register any more'],
     ['--open TIME', 'enroll: unknown nodes may enroll themselves for 10m, 2h, ...'],
     ['--close', 'enroll: ends that'],
-    ['--json', 'ledger, token, enroll: JSON on standard output'],
+    ['--dir DIR', 'log: the data directory, without looking for a configuration'],
+    [
+      '--public-key FILE',
+      'log verify: every segment that is sealed must be signed with this key; more than once',
+    ],
+    ['--chain HEX', 'log verify: a chain that was noted elsewhere, and must be part of this log'],
+    ['--json', 'ledger, token, enroll, log: JSON on standard output'],
     ['-h, --help', 'prints this text'],
     ['-V, --version', 'prints the version'],
   ]);

@@ -17,6 +17,7 @@ export const COMMANDS = {
   ledger: 'prints what a running Core took from its nodes, and what became of it',
   token: 'makes, lists and revokes API tokens',
   enroll: 'gives nodes their secrets for one-time codes',
+  log: 'checks, mends and describes the event log on this disk, with a Core that runs or none',
   help: 'prints this text',
   version: 'prints the version',
 } as const;
@@ -24,7 +25,7 @@ export const COMMANDS = {
 export type Command = keyof typeof COMMANDS;
 
 /** Commands that settings concern: all but `run` find the data directory by them. */
-export const WITH_SETTINGS: readonly Command[] = ['run', 'status', 'ledger', 'token', 'enroll'];
+export const WITH_SETTINGS: readonly Command[] = ['run', 'status', 'ledger', 'token', 'enroll', 'log'];
 
 interface Option {
   readonly commands: readonly Command[];
@@ -50,7 +51,10 @@ const OPTIONS = {
   list: { commands: ['enroll'], flag: true },
   close: { commands: ['enroll'], flag: true },
   node: { commands: ['ledger'] },
-  json: { commands: ['ledger', 'token', 'enroll'], flag: true },
+  dir: { commands: ['log'] },
+  'public-key': { commands: ['log'] },
+  chain: { commands: ['log'] },
+  json: { commands: ['ledger', 'token', 'enroll', 'log'], flag: true },
   help: { commands: EVERYWHERE, flag: true, short: 'h' },
   version: { commands: EVERYWHERE, flag: true, short: 'V' },
 } as const satisfies Readonly<Record<string, Option>>;

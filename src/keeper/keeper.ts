@@ -87,7 +87,6 @@ export class Keeper {
   /** The named consumer that needs the oldest record. */
   useCursor(cursor: Cursor): void {
     this.#cursor = cursor;
-    this.#lookMs = Number.NEGATIVE_INFINITY;
   }
 
   /** Does a millisecond or a few of work; false where there is nothing to do now. */

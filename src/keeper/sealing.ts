@@ -2,8 +2,12 @@
  * Seals a segment: reads it once, and writes down what it holds and what it follows. A generator that yields between slices,
  * so that the keeper decides when it goes on; ended early it leaves nothing behind.
  */
+import { join } from 'node:path';
 import { ContentCheck } from '../log/content-check.js';
+import { segmentName } from '../log/format.js';
 import { encodeSeal, makeSeal, type Seal, type SigningKey, sealFileName } from '../log/seal.js';
+import { rebuildIndex } from '../log/verify.js';
+import type { WholeIndex } from '../log/whole-index.js';
 import type { Addon } from '../native/addon.js';
 import { ContentFile, SLICE_BYTES } from './content-file.js';
 import type { KeptSegment, LogFolder } from './log-folder.js';
@@ -29,11 +33,9 @@ export function* sealSegment(
   const { folder, addon } = parts;
   const content = new ContentFile(folder.pathOf(segment, 'ndjson'), folder.files, addon);
   try {
-    const index = folder.readIndex(segment);
-    if (index === undefined || !index.whole || index.contentBytes !== content.sizeBytes)
-      throw new CannotSeal(`the index of segment ${segment.firstSeq} does not fit its data`);
     content.sync();
-    const check = new ContentCheck(index, addon, false);
+    const index = goodIndex(parts, segment, content.sizeBytes);
+    const check = new ContentCheck(index, addon);
     const slice = Buffer.allocUnsafeSlow(Math.min(SLICE_BYTES, content.sizeBytes));
     while (check.bytes < content.sizeBytes) {
       const read = content.read(slice, check.bytes);
@@ -61,4 +63,19 @@ export function* sealSegment(
   } finally {
     content.close();
   }
+}
+
+/** The index, made again where it is missing or does not fit. What no record is in stays behind its end. */
+function goodIndex({ folder, addon }: SealingParts, segment: KeptSegment, sizeBytes: number): WholeIndex {
+  const index = folder.readIndex(segment);
+  if (index?.whole && index.contentBytes === sizeBytes) return index;
+  const base = join(folder.path, segmentName(segment.firstSeq));
+  rebuildIndex(folder.path, base, segment.firstSeq, {
+    files: folder.files,
+    ...(addon?.crc32 === undefined ? {} : { crc32: addon.crc32 }),
+  });
+  const made = folder.readIndex(segment);
+  if (made === undefined)
+    throw new CannotSeal(`segment ${segment.firstSeq} has no index, and none can be made`);
+  return made;
 }

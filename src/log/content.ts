@@ -98,6 +98,16 @@ function readGzipIndex(folder: string, firstSeq: number, files: LogFiles): GzipI
   }
 }
 
+/** Where the members of a compressed segment begin, told from the segment itself. Throws where there is none. */
+export function membersOf(folder: string, firstSeq: number, files: LogFiles): GzipIndex {
+  const file = files.open(join(folder, gzipFileName(firstSeq)), 'r', 0);
+  try {
+    return scanMembers(files, file);
+  } finally {
+    files.close(file);
+  }
+}
+
 class GzipContent implements Content {
   readonly compressed = true;
   readonly #files: LogFiles;

@@ -9,6 +9,7 @@
 import {
   closeSync,
   constants,
+  fdatasync,
   fdatasyncSync,
   fstatSync,
   ftruncateSync,
@@ -32,6 +33,11 @@ export class DeadLetterLog {
   readonly #generationBytes: number;
   #file: number;
   #sizeBytes: number;
+  /** Dead letters appended since the start, and those of them that are fsynced. */
+  next = 0;
+  durableNext = 0;
+  onDurable: () => void = () => {};
+  #syncing = false;
 
   constructor(folder: string, maxBytes: number) {
     makeFolder(folder, 0o750);
@@ -48,6 +54,25 @@ export class DeadLetterLog {
       at += writeSync(this.#file, line, at, line.length - at, this.#sizeBytes + at);
     }
     this.#sizeBytes += line.length;
+    this.next++;
+  }
+
+  /** Starts an fsync where one is due. True: something waits for one. */
+  sync(): boolean {
+    if (this.durableNext === this.next) return false;
+    if (this.#syncing) return true;
+    this.#syncing = true;
+    const upTo = this.next;
+    const file = this.#file;
+    fdatasync(file, (error) => {
+      this.#syncing = false;
+      // One that was rotated meanwhile is closed when it was fsynced.
+      if (file !== this.#file) closeSync(file);
+      if (error !== null) throw error;
+      this.durableNext = upTo;
+      this.onDurable();
+    });
+    return true;
   }
 
   close(): void {
@@ -65,7 +90,10 @@ export class DeadLetterLog {
       renameSync(previous, current);
       throw error;
     }
-    closeSync(this.#file);
+    if (!this.#syncing) {
+      fdatasyncSync(this.#file);
+      closeSync(this.#file);
+    }
     this.#file = next;
     this.#sizeBytes = 0;
   }

@@ -57,15 +57,13 @@ export function parseGzipName(file: string): number | undefined {
   return Number.isSafeInteger(seq) ? seq : undefined;
 }
 
-/** Where the members of a segment begin: whole index entries, each member at least GZIP_MEMBER_BYTES but the last. */
-export function memberOffsets(entries: readonly IndexEntry[]): number[] {
-  const offsets: number[] = [];
-  let start = 0;
-  for (const { offsetBytes } of entries) {
-    if (offsets.length > 0 && offsetBytes - start < GZIP_MEMBER_BYTES) continue;
-    offsets.push(offsetBytes);
-    start = offsetBytes;
-  }
+/** Where the members of a segment begin: at index entries, each member at least GZIP_MEMBER_BYTES but the last, which has what
+ *  no entry covers besides. */
+export function memberOffsets(entries: Iterable<IndexEntry>, contentBytes: number): number[] {
+  const offsets = contentBytes > 0 ? [0] : [];
+  for (const { offsetBytes } of entries)
+    if (offsetBytes < contentBytes && offsetBytes - offsets.at(-1)! >= GZIP_MEMBER_BYTES)
+      offsets.push(offsetBytes);
   return offsets;
 }
 

@@ -70,6 +70,4 @@ export interface LogReport {
   /** Numbers that no record has: Core lost power before they were on the disk. */
   readonly holes: readonly { readonly first_seq: number; readonly next_seq: number }[];
   readonly faults: readonly Fault[];
-  /** What somebody may want to know, and is no fault. */
-  readonly notes: readonly string[];
 }

@@ -277,19 +277,24 @@ export interface RebuiltIndex {
 
 /**
  * Makes the index of a finished segment again where it is missing or wrong, whole or not at all. Entries that are good are
- * kept as they are: making them anew would give damaged bytes a checksum that fits.
+ * kept as they are: making them anew would give damaged bytes a checksum that fits. `content`: of a segment that is not there
+ * as a plain file.
  */
 export function rebuildIndex(
   folder: string,
   base: string,
   firstSeq: number,
-  { files = REAL_FILES, crc32 = zlibCrc32 }: { files?: LogFiles; crc32?: Crc32 } = {},
+  {
+    files = REAL_FILES,
+    crc32 = zlibCrc32,
+    content: given,
+  }: { files?: LogFiles; crc32?: Crc32; content?: SegmentContent } = {},
 ): RebuiltIndex {
   const path = `${base}.idx`;
-  const data = files.open(`${base}.ndjson`, 'r', 0);
+  const data = given === undefined ? files.open(`${base}.ndjson`, 'r', 0) : undefined;
   try {
     const index = readFile(files, path);
-    const content = fileContent(files, data);
+    const content = given ?? fileContent(files, data!);
     const { batches, indexWhole } = surveySegment({
       firstSeq,
       content,
@@ -311,6 +316,6 @@ export function rebuildIndex(
       damagedRecords: sum(batches.filter(({ state }) => state === 'damaged')),
     };
   } finally {
-    files.close(data);
+    if (data !== undefined) files.close(data);
   }
 }

@@ -1,7 +1,7 @@
 /**
  * The index of a finished segment, read and checked as a whole, then given entry by entry. Format in format.ts. Any thread.
  */
-import { readFileSync } from 'node:fs';
+import { REAL_FILES, readFile } from './files.js';
 import {
   decodeIndexEntry,
   decodeIndexHeader,
@@ -26,14 +26,13 @@ export class WholeIndex {
 
   /** Undefined where there is no such file, or where it is of something else. */
   static read(path: string, firstSeq: number): WholeIndex | undefined {
-    let bytes: Buffer;
-    try {
-      bytes = readFileSync(path);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-      throw error;
-    }
-    return decodeIndexHeader(bytes) === firstSeq ? new WholeIndex(bytes, firstSeq) : undefined;
+    return WholeIndex.of(readFile(REAL_FILES, path), firstSeq);
+  }
+
+  static of(bytes: Buffer | undefined, firstSeq: number): WholeIndex | undefined {
+    return bytes !== undefined && decodeIndexHeader(bytes) === firstSeq
+      ? new WholeIndex(bytes, firstSeq)
+      : undefined;
   }
 
   private constructor(bytes: Buffer, firstSeq: number) {

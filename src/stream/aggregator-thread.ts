@@ -2,6 +2,7 @@
 import { type MessagePort, Worker } from 'node:worker_threads';
 import type { Config } from '../config/config.js';
 import { EXIT, FatalError } from '../errors.js';
+import type { Recounted } from '../ledger/book.js';
 import { LIMITS } from '../limits.js';
 import type { RecoveredLog } from '../log/recovery.js';
 import type { RingMemory } from '../memory/ring.js';
@@ -11,6 +12,9 @@ import type { AggregatorStart, AggregatorToMain, MainToAggregator } from './mess
 
 export interface AggregatorHooks {
   onDisk(full: boolean): void;
+  /** Nothing is left in any ring of the row that forgetRow() named. */
+  onRowFree(row: number): void;
+  onLedgerTrouble(message: string): void;
   /** The log is to be read: call useReader(). */
   onReaderWanted(): void;
   /** The WebSocket port cannot use the new certificate. */
@@ -23,7 +27,7 @@ export interface AggregatorHooks {
 export class AggregatorThread {
   readonly #worker: Worker;
   readonly #hooks: AggregatorHooks;
-  readonly ready: Promise<{ proxyPort: number; recovered: RecoveredLog }>;
+  readonly ready: Promise<{ proxyPort: number; recovered: RecoveredLog; recounted: Recounted }>;
   readonly #exited: Promise<void>;
   #failure: FatalError | undefined;
   #finished: ((runsLeft: number) => void) | undefined;
@@ -53,6 +57,15 @@ export class AggregatorThread {
           case 'ready':
             clearTimeout(timer);
             resolve(message);
+            break;
+          case 'starting':
+            timer.refresh();
+            break;
+          case 'row-free':
+            this.#hooks.onRowFree(message.row);
+            break;
+          case 'ledger-trouble':
+            this.#hooks.onLedgerTrouble(message.message);
             break;
           case 'failed':
             clearTimeout(timer);
@@ -100,6 +113,11 @@ export class AggregatorThread {
   /** There is a new certificate in the files of [tls]. */
   renewTls(): void {
     this.#post({ type: 'tls' });
+  }
+
+  /** Nobody writes to this row of the ledger any more. */
+  forgetRow(row: number): void {
+    this.#post({ type: 'forget-row', row });
   }
 
   /** The reader thread listens at the other end. */

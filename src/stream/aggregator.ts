@@ -14,6 +14,7 @@ import { getHeapStatistics } from 'node:v8';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { EXIT, FatalError } from '../errors.js';
 import { Accounts } from '../ledger/accounts.js';
+import { Book, type Written } from '../ledger/book.js';
 import { LIMITS } from '../limits.js';
 import { DeadLetterLog } from '../log/dead-letter-log.js';
 import { isDiskFull, SegmentWriter, SyncError } from '../log/segment-writer.js';
@@ -25,10 +26,16 @@ import type { AggregatorStart, AggregatorToMain, MainToAggregator } from './mess
 
 const CLOCK_MS = 250;
 
+interface RingPlace {
+  readonly ring: RingConsumer;
+  readonly published: number;
+}
+
 class Aggregator {
   readonly #counters: Float64Array;
   readonly #segments: SegmentWriter;
   readonly #accounts: Accounts;
+  readonly #book: Book;
   readonly #deadLetters: DeadLetterLog;
   readonly #consumers: Consumers;
   /** Per slot the rings to read, the oldest first: a dead shard's is emptied before its successor's. */
@@ -39,6 +46,10 @@ class Aggregator {
   #diskFullSinceMs = 0;
   #finishBy: number | undefined;
   #renewingTls: NodeJS.Timeout | undefined;
+  /** Rows of the ledger that are to be given back, and up to where each ring has to be read before. */
+  #forgetting: { readonly row: number; readonly places: RingPlace[] }[] = [];
+  readonly #written: Written;
+  readonly #syncIntervalMs: number;
   #ended = false;
   readonly #clock: NodeJS.Timeout;
   #syncTimer: NodeJS.Timeout | undefined;
@@ -46,6 +57,7 @@ class Aggregator {
   constructor({ config, mode, counters, ledger }: AggregatorStart) {
     const addon = mode === 'native' ? loadAddon() : undefined;
     this.#counters = counters;
+    this.#syncIntervalMs = config.storage.fsync === 'always' ? 1 : config.storage.fsync_interval_ms;
     try {
       this.#accounts = new Accounts(ledger);
       this.#segments = new SegmentWriter({
@@ -55,7 +67,7 @@ class Aggregator {
         fsync: config.storage.fsync,
         fsyncIntervalMs: config.storage.fsync_interval_ms,
         addon,
-        onSyncStart: () => this.#accounts.syncStarts(),
+        onSyncStart: () => this.#accounts.syncStarts(this.#deadLetters.next),
         onDurable: () => this.#durable(),
         onSyncFailed: (error) => {
           throw logFailure(error);
@@ -65,6 +77,18 @@ class Aggregator {
         join(config.storage.dir, 'dead-letters'),
         config.storage.dead_letter_bytes,
       );
+      this.#deadLetters.onDurable = () => this.#settle();
+      this.#book = new Book({
+        table: ledger,
+        accounts: this.#accounts,
+        folder: join(config.storage.dir, 'ledger'),
+        logFolder: join(config.storage.dir, 'log'),
+        nextSeq: this.#segments.nextSeq,
+        addon,
+        onProgress: () => post({ type: 'starting' }),
+        onTrouble: ({ message }) => post({ type: 'ledger-trouble', message }),
+      });
+      this.#written = writtenBy(this.#segments, this.#deadLetters, counters);
     } catch (error) {
       throw new FatalError(
         EXIT.cannotCreate,
@@ -98,7 +122,8 @@ class Aggregator {
       this.#count();
       if (this.#finishBy !== undefined) this.#finishIfOver();
     }, CLOCK_MS);
-    post({ type: 'ready', proxyPort, recovered: this.#segments.recovered });
+    const { recovered } = this.#segments;
+    post({ type: 'ready', proxyPort, recovered, recounted: this.#book.recounted });
   }
 
   receive(message: MainToAggregator): void {
@@ -112,6 +137,10 @@ class Aggregator {
         this.#drain();
         break;
       }
+      case 'forget-row':
+        this.#forgetting.push({ row: message.row, places: this.#places() });
+        this.#forgetRows();
+        break;
       case 'tls':
         this.#renewTls(LIMITS.tlsRenewTries);
         break;
@@ -172,6 +201,7 @@ class Aggregator {
     this.#sync();
     this.#count();
     this.#consumers.written();
+    if (this.#forgetting.length > 0) this.#forgetRows();
     if (budgetBytes <= 0 || !this.#slots.every((rings) => rings.every((ring) => ring.sleep())))
       return this.#schedule();
     if (this.#finishBy !== undefined) this.#finish(0);
@@ -181,8 +211,18 @@ class Aggregator {
   #sync(): void {
     const nowMs = performance.now();
     this.#onDisk(() => this.#segments.sync(nowMs));
+    // Refused frames alone make no fsync of the log.
+    if (this.#accounts.needsNoSync && this.#segments.durableSeq === this.#segments.nextSeq) {
+      this.#accounts.syncStarts(this.#deadLetters.next);
+      this.#accounts.logDurable();
+    }
+    const waiting = this.#deadLetters.sync();
+    this.#book.tick(nowMs, this.#written);
     if (this.#syncTimer !== undefined) return;
-    const dueInMs = this.#segments.dueInMs(nowMs);
+    const dueInMs = Math.min(
+      this.#segments.dueInMs(nowMs),
+      waiting ? this.#syncIntervalMs : Number.POSITIVE_INFINITY,
+    );
     if (dueInMs === Number.POSITIVE_INFINITY) return;
     this.#syncTimer = setTimeout(() => {
       this.#syncTimer = undefined;
@@ -194,8 +234,30 @@ class Aggregator {
     if (this.#ended) return;
     this.#count();
     this.#consumers.written();
-    if (this.#accounts.durable()) for (const port of this.#shardPorts) port?.postMessage('durable');
+    this.#accounts.logDurable();
+    this.#settle();
     this.#sync();
+  }
+
+  /** What a shard reads behind the message, was stored before it. */
+  #settle(): void {
+    if (this.#ended || !this.#accounts.settle(this.#deadLetters.durableNext)) return;
+    for (const port of this.#shardPorts) port?.postMessage('durable');
+    if (this.#forgetting.length > 0) this.#forgetRows();
+  }
+
+  #forgetRows(): void {
+    this.#forgetting = this.#forgetting.filter(({ row, places }) => {
+      if (!places.every(isRead) || !this.#accounts.isSettled(row)) return true;
+      this.#book.release(row);
+      post({ type: 'row-free', row });
+      return false;
+    });
+  }
+
+  /** How far each ring is written now. */
+  #places(): RingPlace[] {
+    return this.#slots.flat().map((ring) => ({ ring, published: ring.published }));
   }
 
   #count(): void {
@@ -311,6 +373,8 @@ class Aggregator {
     this.#ended = true;
     this.#quietly(() => this.#segments.close());
     this.#quietly(() => this.#deadLetters.close());
+    // With something left in a ring the next start counts again what is in the log.
+    if (runsLeft === 0) this.#book.close(this.#segments.nextSeq);
     post({ type: 'finished', runsLeft });
     this.#consumers.finish(() => this.#end());
   }
@@ -337,6 +401,30 @@ function logFailure(error: unknown): FatalError {
       ? ['cannot be forced to the disk; what was not yet acknowledged may be lost', error.message]
       : ['cannot be written', (error as Error).message];
   return new FatalError(EXIT.ioError, `the event log ${what}: ${why}`, { cause: error });
+}
+
+function isRead({ ring, published }: RingPlace): boolean {
+  return ((ring.taken - published) | 0) >= 0;
+}
+
+function writtenBy(segments: SegmentWriter, letters: DeadLetterLog, counters: Float64Array): Written {
+  return {
+    get nextSeq() {
+      return segments.nextSeq;
+    },
+    get durableSeq() {
+      return segments.durableSeq;
+    },
+    get letters() {
+      return letters.next;
+    },
+    get durableLetters() {
+      return letters.durableNext;
+    },
+    get bytes() {
+      return counters[AGGREGATOR.bytes_logged]!;
+    },
+  };
 }
 
 function post(message: AggregatorToMain, transfer: ArrayBuffer[] = []): void {

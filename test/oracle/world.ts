@@ -3,7 +3,7 @@
  * killed, told to stop, loses a shard or another thread, the disk fills up, connections break. What happens when is decided by the seed;
  * what comes of it depends on the machine, too, so a seed is a start to look from and not a replay.
  */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Random } from '../../bench/random.js';
@@ -73,7 +73,7 @@ const FAULTS: readonly (readonly [Fault, number])[] = [
 /** What is said at worse than `info` and is meant to happen here. */
 const EXPECTED = [
   /shard died/,
-  /disk/i,
+  /disk|ENOSPC/i,
   /portable/,
   /turned away/,
   /(reader|keeper).*(died|ended|again)/i,
@@ -206,7 +206,7 @@ export class World {
   }
 
   #evidence(nextSeq: number): Evidence {
-    const { lines } = readLog(this.#core.dataDir);
+    const lines = this.#lines();
     if (lines.length !== nextSeq - 1)
       this.complaints.push(`${lines.length} records, and the next number is ${nextSeq}`);
     for (const who of [...this.nodes, ...this.consumers]) this.complaints.push(...who.complaints);
@@ -229,6 +229,20 @@ export class World {
         mustReach: plan.kind === 'live' ? 1 : nextSeq,
       })),
     };
+  }
+
+  /** Of the log; where that is not as it must be, what there is of it. */
+  #lines(): readonly string[] {
+    try {
+      return readLog(this.#core.dataDir).lines;
+    } catch (error) {
+      this.complaints.push(`the log: ${(error as Error).message}`);
+      const folder = join(this.#core.dataDir, 'log');
+      const names = readdirSync(folder).filter((name) => name.endsWith('.ndjson'));
+      return names
+        .sort()
+        .flatMap((name) => readFileSync(join(folder, name), 'utf8').split('\n').slice(0, -1));
+    }
   }
 
   #draw(): Fault {
@@ -309,7 +323,7 @@ export class World {
   /** Errors that nobody provoked are faults, whatever the books say. */
   #watchLog(): void {
     const errors = this.#core.lines.all.filter(
-      ({ level, msg }: LogLine) => level >= 50 && !EXPECTED.some((one) => one.test(msg)),
+      (line: LogLine) => line.level >= 50 && !EXPECTED.some((one) => one.test(`${line.msg} ${line.reason}`)),
     );
     for (const line of errors) this.complaints.push(`Core said ${JSON.stringify(line)}`);
     if (this.#core.stderr !== '')

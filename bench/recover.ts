@@ -1,0 +1,196 @@
+/**
+ * Scenario `recover`: how long Core takes to start on a large log, after an end in order, after it was killed, and with a
+ * torn tail. Everything that was sent is still there afterwards, and the next number follows.
+ */
+import {
+  appendFileSync,
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readdirSync,
+  readSync,
+  rmSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { type Core, type Mode, startCore } from './core-process.js';
+import type { EventBlocks } from './generator.js';
+import { checkLog, type LogCheck } from './log-check.js';
+import { nextSeqOf } from './rest.js';
+import { problemsOf, type ScenarioResult, verifiedOf } from './result.js';
+import type { Context } from './settings.js';
+import { runStream } from './stream-run.js';
+
+export interface RecoverPlan {
+  readonly connections: number;
+  readonly bytes: number;
+  readonly mode: Mode;
+}
+
+interface Start {
+  readonly what: string;
+  readonly ms: number;
+}
+
+const SLOWEST_BYTES_PER_SECOND = 20e6;
+/** Enough to find the last record in, at any size that the generator makes. */
+const TAIL_BYTES = 256 * 1024;
+const INDEX_ENTRY_PART = 17;
+
+export const recoverTitle = ({ bytes }: RecoverPlan): string =>
+  `recover, a log of ${(bytes / 1e9).toFixed(bytes < 1e9 ? 2 : 0)} GB with a torn tail`;
+
+export async function runRecover(plan: RecoverPlan, context: Context): Promise<ScenarioResult> {
+  const { settings } = context;
+  if (settings.external) throw new Error('recover starts and kills a Core of its own');
+  const starts: Start[] = [];
+  const problems: string[] = [];
+  let log: LogCheck | undefined;
+  let mode: string | undefined;
+  await runStream(
+    {
+      connections: plan.connections,
+      consumer: 'none',
+      mode: plan.mode,
+      tls: false,
+      shards: undefined,
+      pace: undefined,
+      warmupMs: 0,
+      durationMs: Math.max(60_000, (plan.bytes / SLOWEST_BYTES_PER_SECOND) * 1000),
+      untilBytes: plan.bytes,
+      end: async (core, blocks, sent) => {
+        mode = core.mode;
+        starts.push({ what: 'empty', ms: core.startMs });
+        log = await restarts(core, blocks, sent, plan, context, starts, problems);
+      },
+    },
+    context,
+  );
+  if (log) problems.push(...problemsOf('log', log.summary));
+  const torn = starts.filter(({ what }) => what.startsWith('torn'));
+  return {
+    scenario: recoverTitle(plan),
+    ok: problems.length === 0,
+    problems,
+    ...(mode !== undefined && { mode }),
+    parameters: { connections: plan.connections, gigabytes: plan.bytes / 1e9, mix: settings.mix },
+    seconds: Math.max(...torn.map(({ ms }) => ms)) / 1000,
+    ...(log && {
+      log: {
+        bytes: log.bytes,
+        segments: log.segments,
+        crc32: log.checksum,
+        verified: verifiedOf(log.summary),
+      },
+    }),
+    recover: starts.map(({ what, ms }) => ({ what, seconds: Number((ms / 1000).toFixed(3)) })),
+  };
+}
+
+async function restarts(
+  first: Core,
+  blocks: EventBlocks,
+  sent: Float64Array,
+  plan: RecoverPlan,
+  context: Context,
+  starts: Start[],
+  problems: string[],
+): Promise<LogCheck> {
+  const { settings } = context;
+  let core = first;
+  /** Starts on the same data, after `damage`; the next number must be what the log says. */
+  const again = async (what: string, end: () => Promise<unknown>, damage: () => void): Promise<void> => {
+    await end();
+    damage();
+    const wanted = nextSeqOnDisk(core.logDir);
+    core = await startCore({
+      entry: settings.coreEntry,
+      dir: settings.dir,
+      mode: plan.mode,
+      connections: plan.connections,
+      diskBytes: 0,
+      folder: core.folder,
+    });
+    starts.push({ what, ms: core.startMs });
+    context.onProgress(0.9, what);
+    const nextSeq = await nextSeqOf(core.rest);
+    if (nextSeq !== wanted)
+      problems.push(`${what}: the next number is ${nextSeq}, and the log ends before ${wanted}`);
+  };
+  const nothing = (): void => {};
+  await again('after it was killed', () => core.kill(), nothing);
+  await again(
+    'torn: half a record, half an entry of the index',
+    () => core.kill(),
+    () => tearBehind(core.logDir),
+  );
+  await again(
+    'torn: the last record cut in half',
+    () => core.kill(),
+    () => tearLast(core.logDir, blocks, sent),
+  );
+  await again(
+    'torn: no index of the newest segment',
+    () => core.kill(),
+    () => {
+      rmSync(newest(core.logDir, '.idx'));
+      tearBehind(core.logDir);
+    },
+  );
+  await again('after an end in order', () => core.stop(), nothing);
+  await core.stop();
+  return checkLog(core.logDir, blocks, sent, (bytes) =>
+    context.onProgress(0.95, `verifying the log, ${(bytes / 1e9).toFixed(1)} GB`),
+  );
+}
+
+function newest(logDir: string, ending: string): string {
+  const names = readdirSync(logDir).filter((name) => name.endsWith(ending));
+  return join(logDir, names.sort().at(-1)!);
+}
+
+/** By counting lines: what is behind the last newline is no record. */
+function nextSeqOnDisk(logDir: string): number {
+  const path = newest(logDir, '.ndjson');
+  const buffer = Buffer.allocUnsafe(1024 * 1024);
+  const fd = openSync(path, 'r');
+  let seq = Number(/(\d{20})\.ndjson$/.exec(path)![1]);
+  for (;;) {
+    const bytes = readSync(fd, buffer, 0, buffer.length, null);
+    if (bytes === 0) break;
+    for (let at = buffer.indexOf(10); at >= 0 && at < bytes; at = buffer.indexOf(10, at + 1)) seq++;
+  }
+  closeSync(fd);
+  return seq;
+}
+
+/** A write that was under way: half a record, half an entry. */
+function tearBehind(logDir: string): void {
+  appendFileSync(newest(logDir, '.ndjson'), '{"version":2,"message":{"PotEvent":{"node_id":1844674407370955');
+  try {
+    appendFileSync(newest(logDir, '.idx'), Buffer.alloc(INDEX_ENTRY_PART, 0x5a));
+  } catch {
+    // There is none.
+  }
+}
+
+/**
+ * The last record loses its second half, and so does the index entry that told of it (an entry that speaks of bytes that
+ * are not there would be damage, and no torn tail). Where the record is an event, its node has one less in the log.
+ */
+function tearLast(logDir: string, blocks: EventBlocks, sent: Float64Array): void {
+  const fd = openSync(newest(logDir, '.ndjson'), 'r+');
+  const { size } = fstatSync(fd);
+  const tail = Buffer.alloc(Math.min(size, TAIL_BYTES));
+  readSync(fd, tail, 0, tail.length, size - tail.length);
+  const start = tail.lastIndexOf(10, tail.length - 2) + 1;
+  const record = tail.toString('latin1', start);
+  ftruncateSync(fd, size - Math.ceil(record.length / 2));
+  closeSync(fd);
+  const index = openSync(newest(logDir, '.idx'), 'r+');
+  ftruncateSync(index, Math.max(0, fstatSync(index).size - INDEX_ENTRY_PART));
+  closeSync(index);
+  const id = /^\{"version":2,"message":\{"PotEvent":\{"node_id":(\d+),/.exec(record)?.[1];
+  const node = id === undefined ? -1 : blocks.nodeIds.indexOf(id);
+  if (node >= 0) sent[node]! -= 1;
+}
