@@ -93,7 +93,7 @@ function checkAnswer(
   }
   const content = documented.content?.[type];
   assert.ok(content !== undefined, `${type} is not documented: ${where}`);
-  const isJson = type.endsWith('json');
+  const isJson = /[/+]json$/.test(type);
   if (isJson && content.schema !== undefined) {
     const value = JSON.parse(text);
     assert.deepEqual(mistakesIn(document, content.schema, value), [], where);
