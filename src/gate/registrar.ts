@@ -67,6 +67,7 @@ export class Registrar {
   readonly #listener: SessionListener;
   /** A shard may be writing to the row of this node because of a dead letter that is tried again. */
   isReplaying: (nodeId: bigint, name: string) => boolean = () => false;
+  readonly #nextSeq: () => number;
   /** By the session that has to close first. */
   readonly #superseding = new Map<number, Waiting>();
   /** Sessions whose nodes are forgotten once they have closed. */
@@ -85,6 +86,8 @@ export class Registrar {
       readonly logger: Logger;
       readonly matchNodeName: boolean;
       readonly listener: SessionListener;
+      /** The number that the next record in the log gets. */
+      readonly nextSeq: () => number;
     },
   ) {
     this.#registry = registry;
@@ -98,6 +101,7 @@ export class Registrar {
     this.#refusals = new BoundedLog(parts.logger);
     this.#matchNodeName = parts.matchNodeName;
     this.#listener = parts.listener;
+    this.#nextSeq = parts.nextSeq;
   }
 
   receive(message: Extract<ShardToMain, { type: 'register' | 'status' | 'pot' | 'closed' }>): void {
@@ -201,10 +205,8 @@ export class Registrar {
       return;
     }
     const nodeId = BigInt(registration.nodeId);
-    if (
-      !this.#lastRecords.haveBeenRead(nodeId, open.slot) ||
-      this.isReplaying(nodeId, registration.nodeName)
-    ) {
+    const { nodeName } = registration;
+    if (!this.#lastRecords.haveBeenRead(nodeId, nodeName, open.slot) || this.isReplaying(nodeId, nodeName)) {
       setTimeout(() => this.#decide(waiting), RING_POLL_MS);
       return;
     }
@@ -216,6 +218,7 @@ export class Registrar {
       remote: open.remote,
       isIdentity: pass.kind === 'proven',
       nowMs: Date.now(),
+      nextSeq: this.#nextSeq(),
     });
     switch (decision.kind) {
       case 'accept':
@@ -332,7 +335,7 @@ export class Registrar {
     if (open === undefined) return;
     const record = this.#disconnected(session, status);
     if (record !== null) {
-      this.#lastRecords.left(record.id, open.slot, this.#shards.ring(open.slot), published);
+      this.#lastRecords.left(record.id, record.name, open.slot, this.#shards.ring(open.slot), published);
       this.#logger.info({ node: record.name, node_id: String(record.id), reason }, 'node disconnected');
     }
     this.#sessions.close(session);

@@ -125,7 +125,6 @@ class Passing {
     if (counter !== undefined) counters[SHARD[counter]]!++;
     if (isEvent(kind)) counters[SHARD.events]!++;
     counters[SHARD.frames]!++;
-    this.#account.frame();
     const { bytes, frameStart, frameEnd } = reader;
     const seq = this.#node.numbered && isEvent(kind) ? eventSeq(reader) : 0;
     const text = recordOf(reader, kind, { potTypes: this.#potTypes, nowMs: output.nowMs, seq });
@@ -148,7 +147,6 @@ function countRefused(context: Context, node: ReplayNode | null, code: ErrorCode
   counters[SHARD[`refused_${code}`]]!++;
   if (node === null) return;
   const account = accountOf(context, node);
-  account.frame();
   account.refused(errorIndex(code), 0);
 }
 

@@ -547,7 +547,6 @@ export class Session implements FrameSink {
 
   #countFrame(): void {
     this.#context.counters[SHARD.frames]!++;
-    this.#account.frame();
   }
 
   #noteFraming(): void {
