@@ -227,13 +227,13 @@ describe('what nobody knows is refused, with a suggestion where one is near', ()
     [['stats'], 'unknown command stats, did you mean status?'],
     [
       ['\u001b[2J'],
-      'unknown command \\u001b[2J; commands: run, status, tail, ledger, token, enroll, log, deadletter, help, version',
+      'unknown command \\u001b[2J; commands: run, status, tail, ledger, token, enroll, deadletter, log, help, version',
     ],
     [['run', 'fast'], 'unexpected argument fast behind run'],
     [['run', '--', '--proxy.port'], 'unexpected argument --proxy.port behind run'],
     [
       ['constructor'],
-      'unknown command constructor; commands: run, status, tail, ledger, token, enroll, log, deadletter, help, version',
+      'unknown command constructor; commands: run, status, tail, ledger, token, enroll, deadletter, log, help, version',
     ],
   ];
   for (const [argv, message] of cases) {

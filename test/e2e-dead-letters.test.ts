@@ -220,6 +220,11 @@ test('what is good by now, or was corrected, goes into the log and the stream by
   );
   const stats = (await get(port, '/api/v1/stats')).json;
   assert.equal(stats.dead_letters.frames, 4);
+  const [row] = (await get(port, '/api/v1/ledger/nodes')).json.nodes;
+  const { frames, accepted: good, refused, duplicates, records, logged_records, balanced } = row;
+  // Registration, two updates, three bad frames, the farewell; then five that were good by now, and one that was not.
+  assert.deepEqual([frames, good, refused, duplicates, balanced], [7 + 6, 4 + 5, 3 + 1, 0, true]);
+  assert.equal(records, logged_records);
   const metrics = (await get(port, '/metrics')).text;
   assert.match(metrics, /dead_letters_replayed_accepted_total(\{[^}]*\})? 5\n/);
   assert.deepEqual(await core.stop(), { code: 0, signal: null });
