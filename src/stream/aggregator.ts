@@ -230,9 +230,9 @@ class Aggregator {
     counters[AGGREGATOR.durable_seq] = segments.durableSeq;
     counters[AGGREGATOR.segments] = segments.segmentCount;
     counters[AGGREGATOR.segments_finished] = segments.finishedCount;
-    counters[AGGREGATOR.syncs] = segments.syncs;
-    counters[AGGREGATOR.sync_ms] = segments.syncMs;
-    counters[AGGREGATOR.sync_longest_ms] = segments.syncLongestMs;
+    counters[AGGREGATOR.syncs] = segments.times.count;
+    counters[AGGREGATOR.sync_ms] = segments.times.totalMs;
+    counters[AGGREGATOR.sync_longest_ms] = segments.times.longestMs;
   }
 
   #schedule(): void {
@@ -286,6 +286,8 @@ class Aggregator {
       this.#counters[AGGREGATOR.dead_letters]!++;
       this.#counters[AGGREGATOR.dead_letter_bytes]! += lengthBytes;
     }
+    // Before the room is free: who knows that a run has been read finds its records below this number.
+    this.#counters[AGGREGATOR.next_seq] = this.#segments.nextSeq;
     ring.release();
     return lengthBytes;
   }
