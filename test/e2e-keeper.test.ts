@@ -12,7 +12,6 @@ import { cli } from './cli-run.js';
 import { CoreProcess, temporaryFolder } from './core-process.js';
 import { poll } from './deadline.js';
 import { SEED } from './frames.js';
-import { startLoad } from './load-node.js';
 import { NodeClient } from './node-client.js';
 import { numberedEvent } from './node-frames.js';
 import { ask, get, post } from './rest-client.js';
@@ -78,7 +77,8 @@ test('killed in the middle of sealing and compressing, again and again, it leave
   for (let round = 0; round < 3; round++) {
     const core = await CoreProcess.start(t, { folder, settings });
     dataDir = core.dataDir;
-    const nodes = await startLoad(t, core.ports.node_port, 2, { blockEvents: 20 });
+    const node = await NodeClient.register(core.ports.node_port, NODE);
+    const sending = sendBytes(node, 4 * MIB, round * 100_000).catch(() => 0);
     // The instant is where the machine happens to be when so many have been sealed.
     random = (Math.imul(random, 1664525) + 1013904223) >>> 0;
     const wanted = 3 + (random % 9);
@@ -91,9 +91,8 @@ test('killed in the middle of sealing and compressing, again and again, it leave
       assert.equal(code, 0);
       assert.equal((await post(core.ports.backend_port, '/debug/keeper/kill')).status, 202);
     }
-    for (const node of nodes) node.dontReconnect();
     await core.crash();
-    await Promise.all(nodes.map((node) => node.stop()));
+    await sending;
     said += core.story();
   }
   const core = await CoreProcess.start(t, { folder, settings });
