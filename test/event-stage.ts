@@ -2,6 +2,7 @@
  * A REST server over a real log: LogStage writes it in this thread, and has the real reader thread beside it. Records
  * are of several nodes, kinds and types, made of a seed; what is asked for is also worked out from the records alone.
  */
+import assert from 'node:assert/strict';
 import { Random } from '../bench/random.js';
 import type { Feed, LogReader } from '../src/replay/log-reader.js';
 import type { FeedRequest } from '../src/replay/messages.js';
@@ -40,6 +41,7 @@ export const STARTED_MS = Date.UTC(2026, 10, 20, 12, 0, 0);
 export class CountingReader implements LogReader {
   open_ = 0;
   most = 0;
+  chunkBytes = 0;
   readonly #reader: LogReader;
 
   constructor(reader: LogReader) {
@@ -51,6 +53,7 @@ export class CountingReader implements LogReader {
     let isOpen = true;
     this.open_ += 1;
     this.most = Math.max(this.most, this.open_);
+    const counts = this;
     const over = () => {
       if (isOpen) this.open_ -= 1;
       isOpen = false;
@@ -58,6 +61,7 @@ export class CountingReader implements LogReader {
     return {
       async next() {
         const item = await feed.next();
+        if (item.type === 'chunk') counts.chunkBytes += item.lines.length;
         if (item.type === 'end' || item.type === 'fault') over();
         return item;
       },
@@ -108,6 +112,8 @@ export class EventStage {
         made.map(({ line }) => line),
         this.#timeMs,
       );
+      // What stands in one entry of the index was received at one time.
+      this.log.writer.flushIndex();
     }
     this.count();
   }
@@ -135,4 +141,13 @@ export class EventStage {
     const texts = ['n', 'src', 'user', String(seq), source, user];
     return { ...common, line, isEvent: true, pot: pot.id, potType: pot.type, eventType, texts };
   }
+}
+
+/** Texts are long: says where they differ. */
+export function assertSameText(actual: string, expected: string, told: string): void {
+  if (actual === expected) return;
+  let at = 0;
+  while (actual[at] === expected[at]) at++;
+  const from = Math.max(0, at - 200);
+  assert.fail(`${told}: ${actual.slice(from, at + 80)}\n  instead of\n${expected.slice(from, at + 80)}`);
 }

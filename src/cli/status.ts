@@ -7,6 +7,7 @@ import { askOver, configFor, reachControl } from './control-client.js';
 import { tokenFrom } from './credentials.js';
 
 const STATS = '/api/v1/stats';
+const LOG = '/api/v1/log';
 
 const TIMEOUT_MS = 5_000;
 /** More than the statistics of a hundred shards. */
@@ -33,27 +34,53 @@ interface Stats {
     readonly connections_open: number;
   }[];
   readonly aggregator: {
-    readonly next_seq: number;
-    readonly durable_seq: number;
     readonly segments: number;
     readonly bytes_logged: number;
     readonly consumers: Counts;
   };
 }
 
+interface Log {
+  readonly next_seq: number;
+  readonly durable_seq: number;
+  readonly fsync: { readonly mode: string; readonly interval_ms: number; readonly longest_ms: number };
+  readonly kept: {
+    readonly first_seq: number | null;
+    readonly bytes: number | null;
+    readonly sealed_segments: number | null;
+    readonly segments: number | null;
+    readonly damaged_records: number | null;
+    readonly free_bytes: number | null;
+  };
+  readonly retention: { readonly deleted_segments: number | null; readonly held_by: string | null };
+}
+
 export async function printStatus(args: StatusArguments): Promise<number> {
-  const stats = await fetchStats(args);
-  for (const [name, value] of rows(stats)) console.log(`${name.padEnd(13)}${printable(value)}`);
+  const ask = await reach(args);
+  const stats = statsOf(await ask(STATS), ask.where(STATS));
+  // A Core that cannot say it is older, or this token may not know.
+  const log = await ask(LOG);
+  const shown = [...rows(stats), ...(log.status === 200 ? logRows(bodyOf<Log>(log)) : [])];
+  for (const [name, value] of shown) console.log(`${name.padEnd(13)}${printable(value)}`);
   return stats.health.status === 'ok' ? EXIT.ok : EXIT.unavailable;
 }
 
+interface Asked {
+  (route: string): Promise<Answer>;
+  /** For people. */
+  where(route: string): string;
+}
+
 /** The Core that was named, or that of this machine: through its control socket, where no token is needed. */
-async function fetchStats({ url, tokenFile, ...config }: StatusArguments): Promise<Stats> {
+async function reach({ url, tokenFile, ...config }: StatusArguments): Promise<Asked> {
   const path = url === undefined ? await reachControl(configFor(config).storage.dir) : undefined;
-  if (path !== undefined) return statsOf(await askOver(path, 'GET', STATS), path);
-  const base = url ?? DEFAULT_URL.status;
-  const where = `${base.replace(/\/+$/, '')}${STATS}`;
-  return statsOf(await fetchOver(where, tokenFrom(tokenFile, process.env)), where);
+  if (path !== undefined)
+    return Object.assign((route: string) => askOver(path, 'GET', route), { where: () => path });
+  const base = (url ?? DEFAULT_URL.status).replace(/\/+$/, '');
+  const token = tokenFrom(tokenFile, process.env);
+  return Object.assign((route: string) => fetchOver(`${base}${route}`, token), {
+    where: (route: string) => `${base}${route}`,
+  });
 }
 
 async function fetchOver(url: string, token: string | undefined): Promise<Answer> {
@@ -109,15 +136,32 @@ function rows(stats: Stats): [name: string, value: string][] {
       refused.length === 0 ? '0' : refused.map(([code, number]) => `${code} ${count(number)}`).join(', '),
     ],
     ['log', `${count(aggregator.bytes_logged)} bytes written, ${count(aggregator.segments)} segments`],
-    [
-      'durable',
-      `up to sequence number ${count(aggregator.durable_seq - 1)} of ${count(aggregator.next_seq - 1)}`,
-    ],
     ['consumers', `${count(aggregator.consumers.open)} open, ${count(aggregator.consumers.cut_off)} cut off`],
     ...stats.shards.map(({ shard, alive, connections_open }): [string, string] => [
       `shard ${shard}`,
       alive ? `${count(connections_open)} connections` : 'being restarted',
     ]),
+  ];
+}
+
+function logRows({ next_seq, durable_seq, fsync, kept, retention }: Log): [name: string, value: string][] {
+  const every = fsync.mode === 'interval' ? `every ${fsync.interval_ms} ms` : fsync.mode;
+  const damaged = kept.damaged_records ?? 0;
+  const deleted = retention.deleted_segments ?? 0;
+  return [
+    [
+      'durable',
+      `records up to ${count(durable_seq - 1)} of ${count(next_seq - 1)}; fsync ${every}, the longest took ${Math.round(fsync.longest_ms)} ms`,
+    ],
+    [
+      'kept',
+      `records from ${count(kept.first_seq ?? undefined)} on, ${count(kept.bytes ?? undefined)} bytes, ${count(kept.sealed_segments ?? undefined)} segments sealed; ${count(kept.free_bytes ?? undefined)} bytes free`,
+    ],
+    ...(damaged > 0 ? [['damaged', `${count(damaged)} records cannot be read`] as [string, string]] : []),
+    ...(deleted > 0 ? [['deleted', `${count(deleted)} segments by retention`] as [string, string]] : []),
+    ...(retention.held_by === null
+      ? []
+      : [['held', `retention waits for consumer ${retention.held_by}`] as [string, string]]),
   ];
 }
 

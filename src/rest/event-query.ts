@@ -174,7 +174,9 @@ export function startOf(
     return { kind: 'seq', seq: lastSeq + 1 };
   }
   const { from = 'latest' } = asked;
-  if (from === 'earliest' || from === 'latest') return { kind: from };
+  // Now, and not when the reader comes to it: whoever has an answer gets everything that comes after it.
+  if (from === 'latest') return { kind: 'seq', seq: endSeq };
+  if (from === 'earliest') return { kind: 'earliest' };
   if (/^[1-9][0-9]{0,14}$/.test(from)) {
     const seq = Number(from);
     if (seq > endSeq) throw wrong('from', beyond(endSeq));

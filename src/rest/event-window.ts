@@ -81,7 +81,8 @@ export class EventWindow {
   /** The feed has ended there. */
   end(endSeq: number): void {
     this.#isEnd = true;
-    if (this.#low === undefined) this.#looked(endSeq, endSeq);
+    const { firstSeq, nextSeq } = this.#bounds;
+    if (this.#low === undefined) this.#looked(this.#isAscending ? firstSeq : nextSeq, endSeq);
   }
 
   get position(): Position {
