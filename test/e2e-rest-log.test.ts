@@ -170,7 +170,8 @@ test('events over REST are the log of Core, also after it was killed and has sta
   const again = await CoreProcess.start(t, { folder: core.folder });
   const after = await lines(again.ports.backend_port, `before=${before.length + 1}`);
   assert.deepEqual(after, before);
-  const { events } = (await get(again.ports.backend_port, '/api/v1/events?limit=1&node=18446744073709551615')).json;
+  const { events } = (await get(again.ports.backend_port, '/api/v1/events?limit=1&node=18446744073709551615'))
+    .json;
   assert.equal(events[0].event.message.PotEvent.data.n, EVENTS - 1);
   await again.stop();
   const log = readLog(core.dataDir).lines;

@@ -218,6 +218,17 @@ test('a poller gets what has come since, once, while events come in and segments
   assertSameText(texts.join(','), stage.records.map(elementOf).join(','), 'polled');
 });
 
+test('a search that finds nothing has looked at everything', async (t) => {
+  const stage = await EventStage.start(t, SEED + 11);
+  stage.append(300);
+  for (const query of ['text=nowhere', 'text=nowhere&order=asc', 'text=nowhere&after=0&before=301'])
+    assert.deepEqual(
+      (await page(stage, query)).page,
+      { events: [], next: null, first_seq: 1, last_seq: 300, gaps: [] },
+      query,
+    );
+});
+
 test('by default the newest events come first, and events only', async (t) => {
   const stage = await EventStage.start(t, SEED + 3);
   const { page: empty } = await page(stage, '');
