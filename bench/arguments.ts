@@ -17,9 +17,11 @@ export const SCENARIOS = [
   'durability',
   'sustained',
   'recover',
+  'replay',
+  'search',
 ] as const;
 /** Minutes and many gigabytes: only when they are named, or small. */
-const LARGE: readonly ScenarioName[] = ['sustained', 'recover'];
+const LARGE: readonly ScenarioName[] = ['sustained', 'recover', 'replay', 'search'];
 export type ScenarioName = (typeof SCENARIOS)[number];
 
 export interface Request {
@@ -54,7 +56,7 @@ export const HELP = `HoneyBee Core bench: load, latency and memory, with every e
   npm run bench -- ingest --tls --shards 2
   npm run bench -- latency --rate 50000
 
-Scenarios (all when none is named, but for the last two)
+Scenarios (all when none is named, but for the last four)
   ingest        events a second, from node sockets through the log to WebSocket consumers
   latency       socket to WebSocket: idle one at a time, and at an offered load
   connections   memory of Core per connected, silent node
@@ -66,6 +68,8 @@ Scenarios (all when none is named, but for the last two)
   durability    what fsync every 50 ms costs against never, in turns
   sustained     12 GB in one go, log and consumer: is it as fast at the end, does memory stay flat
   recover       Core starts on a log of 10 GB: after it was killed, with a torn tail
+  replay        a log of 6 GB to one consumer from its start, from the page cache
+  search        one source address in 10 million events, over REST
 
 Load
   --connections N         nodes (ingest: the series has 4 and 1000; connections, storm, list: 10000; latency: 4;
@@ -78,7 +82,7 @@ Load
   --window-bytes N        most bytes written, but not yet verified (32 MiB)
   --tls                   ingest: nodes connect with TLS 1.3
   --load-threads N        ingest: threads the nodes are spread over (1; with --tls one per shard)
-  --gigabytes N           sustained, recover: size of the log (12, 10)
+  --gigabytes N           sustained, recover, replay: size of the log (12, 10, 6)
   --rate N                latency, storm, list, acks: offered load in events a second (100000);
                           commands: in commands a second (1000)
   --totp on|off           storm: nodes register with one-time codes (on)

@@ -102,7 +102,7 @@ function rowsOf(result: ScenarioResult): string[][] {
 }
 
 /** What a scenario is about, where no column has it. */
-function addition({ sustained, durability, acks, recover }: ScenarioResult): string {
+function addition({ sustained, durability, acks, recover, replay, search }: ScenarioResult): string {
   if (sustained) {
     const rates = sustained.events_per_second.map((rate) => rate / 1e6);
     if (rates.length === 0) return '';
@@ -111,6 +111,8 @@ function addition({ sustained, durability, acks, recover }: ScenarioResult): str
   if (durability) return `: costs ${(durability.cost * 100).toFixed(1)} %`;
   if (acks) return acks.kept ? ': as promised' : ': later than promised';
   if (recover) return `: ${recover.map(({ what, seconds }) => `${what} ${seconds.toFixed(2)} s`).join('; ')}`;
+  if (replay) return `: ${replay.map((rate) => (rate / 1e6).toFixed(2)).join(', then ')} M events/s`;
+  if (search) return `: ${search.map((seconds) => seconds.toFixed(2)).join(', ')} s`;
   return '';
 }
 

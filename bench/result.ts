@@ -78,6 +78,10 @@ export interface ScenarioResult {
   readonly acks?: { readonly sent: number; readonly p99_promised_us: number; readonly kept: boolean };
   /** `recover`: from starting the process to its ready line. */
   readonly recover?: readonly { readonly what: string; readonly seconds: number }[];
+  /** `replay`: events a second of each pass, the first as the log lies on the disk. */
+  readonly replay?: readonly number[];
+  /** `search`: seconds of each round, the first as the log lies on the disk. */
+  readonly search?: readonly number[];
   /** `scan`. */
   readonly scanners?: readonly {
     readonly name: string;

@@ -11,8 +11,10 @@ import { type IngestPlan, ingestTitle, runIngest } from './ingest.js';
 import { IDLE_TITLE, offeredTitle, runIdleLatency, runOfferedLatency } from './latency.js';
 import { listTitle, runList } from './list.js';
 import { recoverTitle, runRecover } from './recover.js';
+import { replayTitle, runReplay } from './replay.js';
 import type { ScenarioResult } from './result.js';
 import { runScan, SCAN_TITLE } from './scan.js';
+import { runSearch, searchTitle } from './search.js';
 import type { Context } from './settings.js';
 import { runStorm, stormTitle } from './storm.js';
 import { runSustained, sustainedTitle } from './sustained.js';
@@ -39,6 +41,8 @@ const DEFAULTS = {
   pairs: 3,
   sustainedBytes: 12e9,
   recoverBytes: 10e9,
+  replayBytes: 6e9,
+  searchEvents: 10e6,
 };
 const QUICK = {
   few: 4,
@@ -55,6 +59,8 @@ const QUICK = {
   pairs: 1,
   sustainedBytes: 0.1e9,
   recoverBytes: 0.05e9,
+  replayBytes: 0.1e9,
+  searchEvents: 0.3e6,
 };
 
 export function seriesOf(request: Request): Run[] {
@@ -74,6 +80,8 @@ const SERIES: Record<ScenarioName, (request: Request, sizes: typeof DEFAULTS) =>
   durability: durabilitySeries,
   sustained: sustainedSeries,
   recover: recoverSeries,
+  replay: replaySeries,
+  search: searchSeries,
 };
 
 function ingestSeries(request: Request, sizes: typeof DEFAULTS): Run[] {
@@ -242,6 +250,32 @@ function recoverSeries(request: Request, sizes: typeof DEFAULTS): Run[] {
       title: recoverTitle(plan),
       figure: (result) => result.seconds ?? 0,
       run: (context) => runRecover(plan, context),
+    },
+  ];
+}
+
+function replaySeries(request: Request, sizes: typeof DEFAULTS): Run[] {
+  const plan = {
+    connections: request.connections ?? sizes.few,
+    bytes: bytesOf(request, sizes.replayBytes),
+    mode: request.mode ?? 'auto',
+  };
+  return [
+    {
+      title: replayTitle(plan),
+      figure: (result) => result.events_per_second ?? 0,
+      run: (context) => runReplay(plan, context),
+    },
+  ];
+}
+
+function searchSeries(request: Request, sizes: typeof DEFAULTS): Run[] {
+  const plan = { events: sizes.searchEvents, mode: request.mode ?? 'auto' };
+  return [
+    {
+      title: searchTitle(plan),
+      figure: (result) => result.seconds ?? 0,
+      run: (context) => runSearch(plan, context),
     },
   ];
 }

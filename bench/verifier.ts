@@ -27,6 +27,7 @@ const NOTICES = [
   'NodeStatusUpdate',
   'PotStatusUpdate',
   'NodeEvent',
+  'StreamPosition',
 ] as const;
 const NOTICE_PREFIXES = NOTICES.map((name) => Buffer.from(`{"version":2,"message":{"${name}":`));
 

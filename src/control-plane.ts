@@ -33,6 +33,7 @@ import { NodeRegistry } from './registry/registry.js';
 import { restoreRegistry } from './registry/restore.js';
 import { RegistrySaver } from './registry/saver.js';
 import type { LogReader } from './replay/log-reader.js';
+import type { NodeName } from './replay/messages.js';
 import { createCoreView } from './rest/core-view.js';
 import type { Faults } from './rest/routes/debug.js';
 import { createRestServer, type RestServer } from './rest/server.js';
@@ -102,6 +103,8 @@ export interface ControlPlaneParts {
   readonly shards: ShardDoor;
   readonly gate: Gate;
   readonly reader: LogReader;
+  /** The number that the next record in the log gets. */
+  readonly nextSeq: () => number;
   readonly keeper: KeeperThread;
   /** To the aggregator, about consumers. */
   tell(message: MainToConsumers): void;
@@ -132,6 +135,7 @@ export class ControlPlane {
       logger: boundedLogger(logger),
       matchNodeName: config.tls.match_node_name,
       listener: this.commands,
+      nextSeq: parts.nextSeq,
     });
     control.onRevoked = (name) => this.registrar.dismiss(name, 'enrolment revoked');
     this.backends = new Backends(
@@ -162,6 +166,19 @@ export class ControlPlane {
   ): void {
     if (message.type === 'command-sent') this.commands.sent(message.session, message.command);
     else this.registrar.receive(message);
+  }
+
+  /** Whose each id is, for the reader of the log; in parts. */
+  *nodeNames(): Iterable<readonly NodeName[]> {
+    let part: NodeName[] = [];
+    for (const { id, name, idSinceSeq } of this.#registry.list()) {
+      if (idSinceSeq === null) continue;
+      part.push({ id: String(id), name, sinceSeq: idSinceSeq });
+      if (part.length < LIMITS.nodeNamesAtOnce) continue;
+      yield part;
+      part = [];
+    }
+    yield part;
   }
 
   /** Forgets a node, and what it was still to be told. Resolves when that is durable; false where none has the id. */

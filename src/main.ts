@@ -20,7 +20,7 @@ import { LIMITS } from './limits.js';
 import { type DataDirectory, holdDataDirectory } from './log/data-directory.js';
 import { recoveredLines } from './log/recovered-lines.js';
 import { readSigningKey } from './log/signing-key.js';
-import { createAggregatorCounters } from './memory/counters.js';
+import { AGGREGATOR, createAggregatorCounters } from './memory/counters.js';
 import { createLedgerTable } from './memory/ledger-table.js';
 import { createSessionTable } from './memory/session-table.js';
 import { resolveMode } from './native/addon.js';
@@ -129,7 +129,7 @@ export class Core {
     });
     this.#reader = new ReaderThread(join(config.storage.dir, 'log'), mode, aggregatorCounters, {
       useReader: (port) => this.#aggregator.useReader(port),
-      nodeNames: () => [],
+      nodeNames: () => this.#plane.nodeNames(),
       onDeath: (error) =>
         logger.error(
           { reason: error.stack ?? error.message },
@@ -137,8 +137,6 @@ export class Core {
         ),
     });
     ground.ledger.onForgotten = (row) => this.#aggregator.forgetRow(row);
-    // Retention deletes nothing before it was told.
-    ground.kept.cursors.onOldest = (oldest) => this.#keeper.useCursor(oldest);
     this.#shards = new ShardSupervisor(
       {
         config,
@@ -177,6 +175,7 @@ export class Core {
         gate: this.#gate,
         keeper: this.#keeper,
         reader: this.#reader,
+        nextSeq: () => aggregatorCounters[AGGREGATOR.next_seq]!,
         tell: (message) => this.#aggregator.tell(message),
         health: () => this.#health,
         faults: this.#faults(),

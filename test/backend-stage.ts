@@ -17,11 +17,12 @@ import type { BackendFailure } from '../src/backends/failure.js';
 import { SharedPort } from '../src/backends/port.js';
 import { loadConfig } from '../src/config/load.js';
 import { Cursors } from '../src/consumers/cursors.js';
-import { createAggregatorCounters } from '../src/memory/counters.js';
+import { AGGREGATOR, createAggregatorCounters } from '../src/memory/counters.js';
 import { createLedgerTable } from '../src/memory/ledger-table.js';
 import { createRingMemory, RingProducer, RUN } from '../src/memory/ring.js';
 import { resolveMode } from '../src/native/addon.js';
 import { NodeRegistry } from '../src/registry/registry.js';
+import { ReaderThread } from '../src/replay/reader-thread.js';
 import { AggregatorThread } from '../src/stream/aggregator-thread.js';
 import { afterwards, type Cleanup, temporaryFolder } from './core-process.js';
 import { idleCommands } from './idle-commands.js';
@@ -94,6 +95,8 @@ export class BackendStage {
   commandOutcome: 'sent' | 'queued' | BackendFailure | Error = 'sent';
   readonly backends: Backends;
   readonly aggregator: AggregatorThread;
+  readonly reader: ReaderThread;
+  readonly counters = createAggregatorCounters();
   readonly ring: RingProducer;
   readonly #server: Server;
   readonly #port: SharedPort;
@@ -122,13 +125,26 @@ export class BackendStage {
       flags: { 'storage.dir': join(folder, 'data'), 'proxy.port': '0', ...options.settings },
     });
     const mode = resolveMode((process.env.HONEYBEE_INGEST_MODE as 'auto' | undefined) || 'auto').mode;
-    this.aggregator = new AggregatorThread(config, mode, createAggregatorCounters(), createLedgerTable(16), {
+    this.aggregator = new AggregatorThread(config, mode, this.counters, createLedgerTable(16), {
       onDisk: () => {},
-      onReaderWanted: () => {},
+      onReaderWanted: () => this.reader.wanted(),
       onRowFree: () => {},
       onLedgerTrouble: () => {},
       onTlsFailed: () => {},
       onConsumer: (message) => this.backends.receive(message),
+      onDeath: (error) => {
+        throw error;
+      },
+    });
+    this.reader = new ReaderThread(join(config.storage.dir, 'log'), mode, this.counters, {
+      useReader: (port) => this.aggregator.useReader(port),
+      nodeNames: () => [
+        this.registry
+          .list()
+          .flatMap(({ id, name, idSinceSeq }) =>
+            idSinceSeq === null ? [] : [{ id: String(id), name, sinceSeq: idSinceSeq }],
+          ),
+      ],
       onDeath: (error) => {
         throw error;
       },
@@ -186,6 +202,7 @@ export class BackendStage {
       shard: 0,
       remote: '192.0.2.1:1',
       nowMs: Date.now(),
+      nextSeq: this.counters[AGGREGATOR.next_seq]!,
     });
     if (decision.kind !== 'accept') throw new Error(`node ${name} is ${decision.kind}`);
     return session;
@@ -222,6 +239,7 @@ export class BackendStage {
 
   async #stop(): Promise<void> {
     await this.aggregator.finish(Date.now() + 5_000);
+    await this.reader.close();
     const closed = new Promise((resolve) => this.#server.close(resolve));
     this.#port.close();
     await this.backends.close();

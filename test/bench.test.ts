@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { describe, it } from 'node:test';
+import { checkNumbered } from '../bench/acks.js';
 import { readArguments, UsageError } from '../bench/arguments.js';
 import { BlockWriter } from '../bench/block-writer.js';
 import type { FaultCounts, FaultKind } from '../bench/faults.js';
@@ -384,6 +385,46 @@ describe('the bench verifier', () => {
   });
 });
 
+describe('the bench of acknowledgements', () => {
+  const ids = ['18446744073709551615', '7'];
+  const parts = ids.map((id) => ({
+    head: `{"version":2,"message":{"PotEvent":{"node_id":${id},"seq":`,
+    tail: ',"x":1}}}\n',
+  }));
+  const good = [1, 2, 3, 4].flatMap((seq) => parts.map(({ head, tail }) => `${head}${seq}${tail}`));
+  const notice = '{"version":2,"message":{"NodeRegistered":{"node_id":7}}}\n';
+  const sent = Float64Array.of(4, 4);
+
+  function check(lines: readonly string[]): string[] {
+    const dir = mkdtempSync(join(tmpdir(), 'honeybee-bench-test-'));
+    try {
+      writeFileSync(join(dir, '00000000000000000001.ndjson'), lines.slice(0, 3).join(''));
+      writeFileSync(join(dir, '00000000000000000004.ndjson'), lines.slice(3).join(''));
+      return checkNumbered(dir, ids, parts, sent);
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
+  }
+
+  it('finds every event in the log once, in order, byte for byte', () => {
+    assert.deepEqual(check([notice, ...good, notice]), []);
+  });
+
+  it('names what is lost, doubled, exchanged, damaged, foreign', () => {
+    const swapped = good.with(2, good[4]!).with(4, good[2]!);
+    for (const [what, lines] of [
+      ['lost', good.toSpliced(4, 1)],
+      ['the last one lost', good.slice(0, -1)],
+      ['doubled', good.toSpliced(4, 0, good[4]!)],
+      ['exchanged', swapped],
+      ['damaged', good.with(4, good[4]!.replace('"x":1', '"x":2'))],
+      ['foreign', [...good, good[0]!.replace(ids[0]!, '9')]],
+    ] as const) {
+      assert.notDeepEqual(check(lines), [], what);
+    }
+  });
+});
+
 describe('the bench WebSocket reader', () => {
   function transcript(bytes: Buffer, largest: number, random: Random): string[] {
     const seen: string[] = [];
@@ -585,7 +626,11 @@ describe('the bench command line', () => {
       'list',
       'commands',
       'scan',
+      'acks',
+      'durability',
     ]);
+    assert.ok(readArguments(['--quick'])!.scenarios.includes('sustained'), 'small, the large ones come too');
+    assert.deepEqual(readArguments(['recover', '--gigabytes', '0.5'])!.gigabytes, 0.5);
     assert.equal(request.settings.eventBytes, 302);
     assert.equal(request.settings.external, undefined);
     assert.equal(readArguments(['--help']), undefined);

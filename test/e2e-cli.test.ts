@@ -222,3 +222,35 @@ test('tail shows its token in the header, and nowhere else', async (t) => {
     { url: '/?batch=1', authorization: undefined },
   ]);
 });
+
+test('tail starts where it is told, shows what passes the filter, and says apart from that what is missing', async (t) => {
+  const server = createServer();
+  const sockets = new WebSocketServer({ server });
+  const asked: (string | undefined)[] = [];
+  sockets.on('connection', (socket, { url }) => {
+    asked.push(url);
+    socket.send('{"version":2,"message":{"StreamPosition":{"next_seq":5}}}\n');
+    socket.send('{"n":1}\n');
+    socket.send(
+      '{"version":2,"message":{"StreamGap":{"first_seq":6,"next_seq":9,"records":3,"reason":"retention"}}}\n',
+    );
+    socket.send('{"n":2}\n');
+    socket.close(1001);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => {
+    sockets.close();
+    server.close();
+  });
+  const url = `ws://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  const cwd = temporaryFolder(t);
+  const filter = ['--event-type', 'ssh.*', '--event-type', 'http.*', '--text', 'a&b'];
+  const tail = await cli(['tail', '--url', url, '--from', '5', ...filter], { cwd });
+  assert.deepEqual([tail.code, tail.stdout], [0, '{"n":1}\n{"n":2}\n']);
+  assert.match(tail.stderr, /3 records from 6 on are missing \(retention\); it goes on with 9/);
+  assert.deepEqual(asked, ['/?from=5&event_type=ssh.*&event_type=http.*&text=a%26b&batch=1']);
+  const wrong = await cli(['tail', '--url', url, '--from', 'yesterday'], { cwd });
+  assert.equal(wrong.code, 64);
+  assert.match(wrong.stderr, /--from yesterday is no sequence number/);
+});

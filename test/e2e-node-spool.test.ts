@@ -76,7 +76,7 @@ test('Core and the node are killed again and again, the network breaks: nothing 
     core = await CoreProcess.start(t, { settings: SETTINGS, folder: core.folder });
     network.target = core.ports.node_port;
   };
-  const rounds = 12;
+  const rounds = 8;
   for (let round = 0; round < rounds; round++) {
     // Everything is handed over, and then the node's: in its spool. What it still has in memory dies with it.
     const count = 200 + random.below(800);
@@ -109,8 +109,8 @@ test('Core and the node are killed again and again, the network breaks: nothing 
     }
   }
   await poll('everything is acknowledged', async () => {
-    const [row] = (await get(core.ports.backend_port, '/api/v1/nodes')).json.nodes;
-    return row?.connected === true || row?.status === 'Running' ? true : undefined;
+    const [row] = (await get(core.ports.backend_port, '/api/v1/ledger/nodes')).json.nodes;
+    return row?.connected && row.durable_seq === taken ? true : undefined;
   });
   node!.child.kill('SIGTERM');
   assert.equal(await node!.ended(), 0, node!.err);

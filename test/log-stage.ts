@@ -82,6 +82,12 @@ export class LogStage {
     this.port?.postMessage({ type: 'written', end: this.writer.end } satisfies ToReader);
   }
 
+  /** The log is written up to here, by whomever. */
+  setNext(nextSeq: number): void {
+    this.counters[AGGREGATOR.next_seq] = nextSeq;
+    this.counters[AGGREGATOR.durable_seq] = nextSeq;
+  }
+
   /** Everything that a feed without `follow` gives. */
   async all(request: Partial<FeedRequest> = {}): Promise<FeedItem[]> {
     const feed = this.reader.open({ ...EVERYTHING, ...request });

@@ -12,8 +12,7 @@
  */
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
-import { readdirSync, truncateSync } from 'node:fs';
-import { join } from 'node:path';
+import { truncateSync } from 'node:fs';
 import { test } from 'node:test';
 import { poll } from './deadline.js';
 import type { ConsumerPlan } from './oracle/consumer.js';
@@ -22,11 +21,13 @@ import {
   countEvents,
   type Evidence,
   judge,
+  judgeAccounts,
   judgeConsumer,
+  judgeDeadLetters,
   judgeLog,
   type NodeEvidence,
 } from './oracle/judge.js';
-import { newestSegment, World } from './oracle/world.js';
+import { newestEvents, World } from './oracle/world.js';
 
 const seconds = Number(process.env.HONEYBEE_ORACLE_SECONDS ?? 40);
 const seed = Number(process.env.HONEYBEE_ORACLE_SEED ?? randomInt(2 ** 31));
@@ -56,6 +57,7 @@ test(`everything breaks for ${seconds} s, and nothing is lost (seed ${seed})`, a
     breakMs: seconds * 1000,
     nodes: 6,
     consumers: CONSUMERS,
+    compress: seed % 2 === 1,
     onRound: (_round, fault) => story.push(fault),
   });
   await world.breakThings();
@@ -129,6 +131,26 @@ const PLANTED: readonly { readonly name: string; readonly plant: (evidence: Evid
       return judgeLog({ ...evidence, nodes: evidence.nodes.map(more) });
     },
   },
+  {
+    name: 'a refused event is not kept',
+    plant: (evidence) =>
+      judgeDeadLetters({
+        ...evidence,
+        deadLetters: evidence.deadLetters.filter((frame) => !/"seq":106,/.test(frame)),
+      }),
+  },
+  ...(['accepted', 'duplicates', 'refused', 'logged_events', 'logged_records', 'durable_seq'] as const).map(
+    (field) => ({
+      name: `the ledger is wrong about ${field}`,
+      plant: (evidence: Evidence) =>
+        judgeAccounts({
+          ...evidence,
+          accounts: evidence.accounts.map((account, at) =>
+            at === 0 ? { ...account, [field]: account[field] - 1 } : account,
+          ),
+        }),
+    }),
+  ),
   ...CONSUMERS.flatMap(({ name, kind }, consumer) => [
     {
       name: `${name} was not given a record`,
@@ -194,15 +216,15 @@ function withStretch(evidence: Evidence, at: number, change: (checksums: number[
 }
 
 test(`a Core that loses what it acknowledged is caught (seed ${seed})`, async (t) => {
-  const world = await World.start(t, { seed, breakMs: 0, nodes: 3, consumers: [] });
+  const world = await World.start(t, { seed, breakMs: 0, nodes: 3, consumers: [], compress: false });
   await poll('enough is acknowledged', () =>
     world.nodes.every(({ acked }) => acked > 300) ? true : undefined,
   );
+  await Promise.all(world.nodes.map((node) => node.drain()));
   await world.kill(() => {
-    const { path, content } = newestSegment(world.dataDir, readdirSync(join(world.dataDir, 'log')));
-    let end = content.length;
-    for (let lines = 0; lines < 50 && end > 0; lines++) end = content.lastIndexOf(10, end - 2) + 1;
-    truncateSync(path, end);
+    // The newest file that has events loses its last one, and all behind it.
+    const { path, content } = newestEvents(world.dataDir);
+    truncateSync(path, content.lastIndexOf('{"version":2,"message":{"PotEvent":'));
   });
   const evidence = await world.settle();
   const complaints = [...world.complaints, ...judge(evidence)];

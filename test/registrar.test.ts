@@ -64,6 +64,7 @@ class Run {
       logger: pino({ level: 'silent' }),
       matchNodeName: false,
       listener: { registered() {}, closed() {}, potUpdated() {} },
+      nextSeq: () => 1,
     });
   }
 

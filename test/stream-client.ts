@@ -19,7 +19,7 @@ export interface StreamOptions {
   readonly query?: Readonly<Record<string, string | number>>;
   readonly token?: string;
   /** Certificates to trust; with TLS. */
-  readonly ca?: Buffer;
+  readonly ca?: string;
 }
 
 /** A StreamGap. */

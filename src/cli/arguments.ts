@@ -17,6 +17,7 @@ import {
   splitArguments,
   usage,
 } from './options.js';
+import { streamQuery } from './stream-arguments.js';
 import { parseDuration, parseExpiry } from './times.js';
 
 /** Where the configuration is: for Core itself, and for what looks for the data directory. */
@@ -43,6 +44,8 @@ export interface TailArguments {
   readonly command: 'tail';
   readonly url: string;
   readonly tokenFile?: string;
+  /** Parameters of the WebSocket: where to start, and a filter. Absent where there are none. */
+  readonly query?: readonly (readonly [name: string, value: string])[];
 }
 
 export interface LedgerArguments extends ConfigArguments {
@@ -127,7 +130,12 @@ export function parseArguments(argv: readonly string[]): Arguments {
     case 'status':
       return status(given);
     case 'tail':
-      return { command, url: urlOf('tail', given) ?? DEFAULT_URL.tail, ...tokenFileOf(given) };
+      return {
+        command,
+        url: urlOf('tail', given) ?? DEFAULT_URL.tail,
+        ...tokenFileOf(given),
+        ...streamQuery(given, Date.now()),
+      };
     case 'ledger': {
       const node = lastOf(given, 'node');
       const json = given.options.has('json');
@@ -249,7 +257,7 @@ function log(given: Given): LogArguments {
     throw usage('--dir and --storage.dir say the same: one of the two');
   return {
     command: 'log',
-    action: logAction(given),
+    action: logAction(given, Date.now()),
     json: given.options.has('json'),
     flags,
     ...(config === undefined ? {} : { config }),

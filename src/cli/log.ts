@@ -16,6 +16,8 @@ export async function workOnLog(args: LogArguments): Promise<number> {
   const folder = logFolder(args);
   const { action, json } = args;
   switch (action.do) {
+    case 'cat':
+      return (await import('./log-cat.js')).printLog(folder, action, addon());
     case 'verify':
       return (await import('./log-verify.js')).verifyLog(folder, action, json, addon());
     case 'stat':

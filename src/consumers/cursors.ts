@@ -148,7 +148,9 @@ export class Cursors implements NamedConsumersView {
       });
     if (entry.nextSeq === nextSeq) return;
     entry.nextSeq = nextSeq;
-    this.#saveSoon(entry);
+    this.#unsaved.add(entry);
+    // At once: one that is not known after a crash would start at the end, and miss what it was promised.
+    this.#save();
     this.#findOldest();
   }
 
@@ -168,8 +170,8 @@ export class Cursors implements NamedConsumersView {
     if (entry.nextSeq === 0) this.#entries.delete(entry.name);
   }
 
-  /** With an actor it stands in the audit trail. Throws StateBacklogFull, with nothing done. */
-  async remove(name: string, actor?: Actor): Promise<boolean> {
+  /** Rejects with StateBacklogFull, with nothing done. */
+  async remove(name: string, actor: Actor): Promise<boolean> {
     const entry = this.#entries.get(name);
     if (entry === undefined || entry.nextSeq === 0) return false;
     const durable = this.#store.write([{ section: 'consumer', key: name }]);
@@ -180,14 +182,13 @@ export class Cursors implements NamedConsumersView {
       this.onRemoved(entry.connection);
     }
     this.#findOldest();
-    if (actor !== undefined)
-      this.#audit.record({
-        actor,
-        action: 'consumer.remove',
-        target: name,
-        outcome: 'done',
-        detail: { next_seq: entry.nextSeq },
-      });
+    this.#audit.record({
+      actor,
+      action: 'consumer.remove',
+      target: name,
+      outcome: 'done',
+      detail: { next_seq: entry.nextSeq },
+    });
     await durable;
     return true;
   }

@@ -20,9 +20,9 @@ export interface NamedConsumer {
 export interface NamedConsumersView {
   list(): readonly NamedConsumer[];
   get(name: string): NamedConsumer | undefined;
-  /** Forgets it, and closes its connection. False: there is none. Resolves when that is durable. Who it was stands in the
-   *  audit trail, where it is said. Rejects with StateBacklogFull where the state does not reach the disk. */
-  remove(name: string, actor?: Actor): Promise<boolean>;
+  /** Forgets it, and closes its connection. False: there is none. Resolves when that is durable. Rejects with
+   *  StateBacklogFull where the state does not reach the disk. Stands in the audit trail. */
+  remove(name: string, actor: Actor): Promise<boolean>;
 }
 
 /** What a connected consumer has been sent: the ledger of deliveries. */

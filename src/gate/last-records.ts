@@ -5,6 +5,8 @@
 import type { RingObserver } from '../memory/ring.js';
 
 interface LastRun {
+  /** Of the node; undefined: not known any more. */
+  readonly name: string | undefined;
   readonly slot: number;
   readonly ring: RingObserver;
   readonly published: number;
@@ -16,8 +18,8 @@ export class LastRecords {
   readonly #noticeOwed = new Map<bigint, number>();
 
   /** A node has left a shard that lives. */
-  left(nodeId: bigint, slot: number, ring: RingObserver, published: number): void {
-    this.#lastRuns.set(nodeId, { slot, ring, published });
+  left(nodeId: bigint, name: string, slot: number, ring: RingObserver, published: number): void {
+    this.#lastRuns.set(nodeId, { name, slot, ring, published });
   }
 
   /** A node was torn from a shard that died. */
@@ -31,15 +33,20 @@ export class LastRecords {
     for (const [id, owing] of this.#noticeOwed) {
       if (owing !== slot) continue;
       this.#noticeOwed.delete(id);
-      this.#lastRuns.set(id, { slot, ring, published });
+      this.#lastRuns.set(id, { name: undefined, slot, ring, published });
     }
   }
 
-  /** May the node's next records go into this slot's ring? */
-  haveBeenRead(nodeId: bigint, slot: number): boolean {
+  /**
+   * May the node's next records go into this slot's ring? Behind its own they may; but what another name has left under the
+   * id has to be in the log by then: from the registration on the id stands for the new name.
+   */
+  haveBeenRead(nodeId: bigint, name: string, slot: number): boolean {
     if (this.#noticeOwed.has(nodeId)) return false;
     const last = this.#lastRuns.get(nodeId);
-    return last === undefined || last.slot === slot || last.ring.passed(last.published);
+    return (
+      last === undefined || (last.slot === slot && last.name === name) || last.ring.passed(last.published)
+    );
   }
 
   /** Forgets what rings have passed. */

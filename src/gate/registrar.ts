@@ -65,6 +65,7 @@ export class Registrar {
   /** Accepted, but not told yet; resolves when they are. */
   readonly #accepting = new Map<OpenSession, Promise<void>>();
   readonly #listener: SessionListener;
+  readonly #nextSeq: () => number;
   /** By the session that has to close first. */
   readonly #superseding = new Map<number, Waiting>();
   /** Sessions whose nodes are forgotten once they have closed. */
@@ -83,6 +84,8 @@ export class Registrar {
       readonly logger: Logger;
       readonly matchNodeName: boolean;
       readonly listener: SessionListener;
+      /** The number that the next record in the log gets. */
+      readonly nextSeq: () => number;
     },
   ) {
     this.#registry = registry;
@@ -96,6 +99,7 @@ export class Registrar {
     this.#refusals = new BoundedLog(parts.logger);
     this.#matchNodeName = parts.matchNodeName;
     this.#listener = parts.listener;
+    this.#nextSeq = parts.nextSeq;
   }
 
   receive(message: Extract<ShardToMain, { type: 'register' | 'status' | 'pot' | 'closed' }>): void {
@@ -199,7 +203,7 @@ export class Registrar {
       return;
     }
     const nodeId = BigInt(registration.nodeId);
-    if (!this.#lastRecords.haveBeenRead(nodeId, open.slot)) {
+    if (!this.#lastRecords.haveBeenRead(nodeId, registration.nodeName, open.slot)) {
       setTimeout(() => this.#decide(waiting), RING_POLL_MS);
       return;
     }
@@ -211,6 +215,7 @@ export class Registrar {
       remote: open.remote,
       isIdentity: pass.kind === 'proven',
       nowMs: Date.now(),
+      nextSeq: this.#nextSeq(),
     });
     switch (decision.kind) {
       case 'accept':
@@ -327,7 +332,7 @@ export class Registrar {
     if (open === undefined) return;
     const record = this.#disconnected(session, status);
     if (record !== null) {
-      this.#lastRecords.left(record.id, open.slot, this.#shards.ring(open.slot), published);
+      this.#lastRecords.left(record.id, record.name, open.slot, this.#shards.ring(open.slot), published);
       this.#logger.info({ node: record.name, node_id: String(record.id), reason }, 'node disconnected');
     }
     this.#sessions.close(session);

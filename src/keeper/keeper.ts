@@ -147,7 +147,7 @@ export class Keeper {
   }
 
   #work(nowMs: number): boolean {
-    if (this.#retentionDue) return this.#retain();
+    if (this.#retentionDue && this.#retain()) return true;
     this.#sealing ??= this.#nextToSeal();
     if (this.#sealing !== undefined && this.#maySeal()) return this.#seal(this.#sealing);
     if (this.#isBusy || nowMs < this.#compressMs) return false;
@@ -255,12 +255,12 @@ export class Keeper {
     });
   }
 
-  /** One step towards the deletion of the oldest segment. */
+  /** One step towards the deletion of the oldest segment; false where it cannot go now. */
   #retain(): boolean {
     const verdict = this.#judge();
     this.#heldBy = verdict.do === 'hold' ? verdict.heldBy : null;
     this.#retentionDue = verdict.do === 'delete';
-    if (verdict.do !== 'delete') return true;
+    if (verdict.do !== 'delete') return false;
     const { segment, why, forced } = verdict;
     if (segment.seal === undefined && !segment.unsealable) {
       this.#sealing ??= this.#nextToSeal();

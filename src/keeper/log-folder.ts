@@ -69,6 +69,14 @@ export class LogFolder {
     if (newest?.plainBytes !== undefined) newest.plainBytes = sizeOf(this.pathOf(newest, 'ndjson'));
   }
 
+  /** Looks how large the files beside a segment are now. */
+  refreshBeside(segment: KeptSegment): void {
+    segment.besideBytes = BESIDE.reduce(
+      (sum, ending) => sum + (sizeOf(this.pathOf(segment, ending)) ?? 0),
+      0,
+    );
+  }
+
   pathOf({ firstSeq }: KeptSegment, ending: 'ndjson' | 'ndjson.gz' | 'idx' | 'gzi' | 'seal'): string {
     return join(this.path, `${segmentName(firstSeq)}.${ending}`);
   }
@@ -97,7 +105,7 @@ export class LogFolder {
       names.has(`${base}.${ending}`) ? sizeOf(join(this.path, `${base}.${ending}`)) : undefined;
     segment.plainBytes = size('ndjson');
     segment.gzipBytes = size('ndjson.gz');
-    segment.besideBytes = BESIDE.reduce((sum, ending) => sum + (size(ending) ?? 0), 0);
+    this.refreshBeside(segment);
     if (!names.has(sealFileName(segment.firstSeq))) segment.seal = undefined;
     else if (segment.seal === undefined) {
       const seal = decodeSeal(readFileSync(this.pathOf(segment, 'seal'), 'utf8'));

@@ -59,6 +59,7 @@ export function* sealSegment(
     );
     parts.wholeFiles.write(sealFileName(segment.firstSeq), Buffer.from(encodeSeal(seal)));
     segment.seal = seal;
+    folder.refreshBeside(segment);
     return seal;
   } finally {
     content.close();

@@ -57,10 +57,14 @@ export class DeadLetterLog {
     this.next++;
   }
 
-  /** Starts an fsync where one is due. True: something waits for one. */
-  sync(): boolean {
-    if (this.durableNext === this.next) return false;
-    if (this.#syncing) return true;
+  /** In how many ms sync() has something to do; Infinity: in none. */
+  dueInMs(): number {
+    return this.#syncing || this.durableNext === this.next ? Number.POSITIVE_INFINITY : 0;
+  }
+
+  /** Starts an fsync where one is due. */
+  sync(): void {
+    if (this.durableNext === this.next || this.#syncing) return;
     this.#syncing = true;
     const upTo = this.next;
     const file = this.#file;
@@ -72,7 +76,6 @@ export class DeadLetterLog {
       this.durableNext = upTo;
       this.onDurable();
     });
-    return true;
   }
 
   close(): void {

@@ -4,7 +4,8 @@
  *   <dir>/log/00000000000000000001.ndjson    a segment: one envelope a line; named by its first sequence number
  *   <dir>/log/00000000000000000001.idx       its index: a header, then one entry per batch, all little-endian
  *
- *   header (32 bytes)   "HBIX" | u16 version = 1 | u16 entry size = 48 | u64 first sequence | f64 created ms | u64 0
+ *   header (32 bytes)   "HBIX" | u16 version = 1 | u16 entry size = 48 | u64 first sequence | f64 created ms
+ *                       | u32 CRC-32 of the 24 bytes before (0 in older ones: not known) | u32 0
  *   entry  (48 bytes)   u64 base sequence | u64 byte offset | u32 byte length | u32 record count
  *                       | f64 received ms | u32 CRC-32 of the bytes | u32 0 | u32 0 | u32 CRC-32 of the 44 bytes before
  *
@@ -50,6 +51,7 @@ export function encodeIndexHeader(firstSeq: number, createdMs: number): Buffer {
   header.writeUInt16LE(INDEX_ENTRY_BYTES, 6);
   header.writeBigUInt64LE(BigInt(firstSeq), 8);
   header.writeDoubleLE(createdMs, 16);
+  header.writeUInt32LE(crc32(header.subarray(0, 24)), 24);
   return header;
 }
 
@@ -58,7 +60,9 @@ export function decodeIndexHeader(bytes: Buffer): number | undefined {
   if (bytes.length < INDEX_HEADER_BYTES || bytes.readUInt32LE(0) !== INDEX_MAGIC) return undefined;
   if (bytes.readUInt16LE(4) !== INDEX_VERSION || bytes.readUInt16LE(6) !== INDEX_ENTRY_BYTES)
     return undefined;
-  return Number(bytes.readBigUInt64LE(8));
+  const crc = bytes.readUInt32LE(24);
+  if (bytes.readUInt32LE(28) !== 0 || (crc !== 0 && crc !== crc32(bytes.subarray(0, 24)))) return undefined;
+  return readU64(bytes, 8);
 }
 
 /** When the index was made, ms since 1970; undefined where that cannot be read. */

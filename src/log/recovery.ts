@@ -71,6 +71,8 @@ class Recoverer {
   #damagedRecords = 0;
   #damagedBatches = 0;
   #checkedBytes = 0;
+  /** There are zeros or damaged bytes where only half a record could be: an fsync has failed and nobody could write that down. */
+  #pagesLost = false;
   #highestSeq = 1;
 
   constructor(folder: string, files: LogFiles, crc32: Crc32, bootId: Buffer | undefined) {
@@ -133,10 +135,10 @@ class Recoverer {
 
   #nextSeq(endSeq: number): number {
     const before = this.#before;
-    const found = Math.max(endSeq, this.#highestSeq, before?.durable.seq ?? 1);
+    const found = Math.max(endSeq, this.#highestSeq, before?.durable.seq ?? 1, before?.startSeq ?? 1);
     if (before === undefined) return found;
     // After an end in order these are the numbers in use; otherwise those that may be.
-    const nothingLost = before.sameBoot && !before.fsyncFailed;
+    const nothingLost = before.sameBoot && !before.fsyncFailed && !this.#pagesLost;
     return nothingLost && !before.clean ? found : Math.max(found, before.reservedSeq);
   }
 
@@ -157,7 +159,7 @@ class Recoverer {
         crc32: this.#crc32,
         checkFromBytes,
         known,
-        salvageTail: true,
+        salvage: true,
       });
       let { endBytes } = survey;
       if (endBytes < content.sizeBytes) {
@@ -165,9 +167,10 @@ class Recoverer {
         else endBytes = content.sizeBytes;
       }
       this.#count(survey, checkFromBytes);
-      if (before?.clean !== true) this.#makeDurable(data, checkFromBytes, endBytes);
+      if (endBytes > 0 && before?.clean !== true) this.#makeDurable(data, checkFromBytes, endBytes);
       if (endBytes === 0) this.#remove(segment);
-      else if (!survey.indexWhole) {
+      else if (!survey.indexWhole || before?.clean !== true) {
+        // Where data is damaged the index alone tells the numbers behind: it has to be as durable as they are.
         const createdMs = (index && indexCreatedMs(index)) ?? Date.now();
         replaceFile(files, this.#folder, `${base}.idx`, encodeIndex(firstSeq, createdMs, survey.batches));
       }
@@ -182,6 +185,7 @@ class Recoverer {
     this.#checkedBytes += Math.max(0, survey.endBytes - checkFromBytes);
     for (const { state, indexed, recordCount } of survey.batches) {
       if (state === 'damaged') {
+        this.#pagesLost = true;
         this.#damagedBatches++;
         this.#damagedRecords += recordCount;
       } else if (!indexed) this.#reindexedRecords += recordCount;
@@ -192,7 +196,9 @@ class Recoverer {
   #cut({ base }: SegmentNames, data: number, fromBytes: number, toBytes: number): void {
     const files = this.#files;
     this.#tornBytes += toBytes - fromBytes;
-    if (this.#isMoreThanHalfARecord(data, fromBytes, toBytes)) {
+    if (this.#has(0, data, fromBytes, toBytes)) this.#pagesLost = true;
+    // More than half a record.
+    if (this.#has(NEWLINE, data, fromBytes, toBytes)) {
       const path = `${base}.cut-${fromBytes}`;
       const copy = files.open(path, 'w', 0o640);
       try {
@@ -209,11 +215,11 @@ class Recoverer {
     files.syncNow(data);
   }
 
-  #isMoreThanHalfARecord(data: number, fromBytes: number, toBytes: number): boolean {
+  #has(byte: number, data: number, fromBytes: number, toBytes: number): boolean {
     const piece = Buffer.alloc(PIECE_BYTES);
     for (let at = fromBytes; at < toBytes; at += PIECE_BYTES) {
       const read = readWhole(this.#files, data, piece, Math.min(PIECE_BYTES, toBytes - at), at);
-      if (piece.subarray(0, read).includes(NEWLINE)) return true;
+      if (piece.subarray(0, read).includes(byte)) return true;
     }
     return false;
   }
@@ -222,7 +228,7 @@ class Recoverer {
    *  never were, and another fsync would not notice. */
   #makeDurable(data: number, fromBytes: number, toBytes: number): void {
     const before = this.#before;
-    if (before?.sameBoot === true && !before.fsyncNever)
+    if (before?.sameBoot === true && (before.fsyncFailed || this.#pagesLost || !before.fsyncNever))
       this.#copy(data, fromBytes, toBytes, data, fromBytes);
     this.#files.syncDataNow(data);
   }

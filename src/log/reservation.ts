@@ -10,7 +10,7 @@
  *
  *   u32 "HBLS" | u16 version = 1 | u16 flags | u64 generation | u64 numbers below it may be in use
  *   | u64 durable up to: first sequence number of the segment (0: none) | u64 byte offset | u64 sequence number
- *   | 16 bytes boot id | u32 CRC-32 of the 64 bytes before
+ *   | u64 numbers below it were in use when this Core began | 16 bytes boot id | u32 CRC-32 of the 72 bytes before
  *
  *   flags   1 ended in order, everything is durable   2 an fsync failed   4 storage.fsync was "never"
  *
@@ -27,7 +27,7 @@ export const STATE_FILE = 'log.state';
 
 const PAGE_BYTES = 4096;
 const SLOTS = 3;
-const SLOT_BYTES = 68;
+const SLOT_BYTES = 76;
 const MARK_SLOT = 2;
 const MAGIC = 0x534c4248; // "HBLS" read little-endian
 const VERSION = 1;
@@ -50,6 +50,8 @@ export interface SavedState {
   readonly sameBoot: boolean;
   /** Numbers below it may have been given to a record; after an end in order: were given. */
   readonly reservedSeq: number;
+  /** The first one that it could give: those before may be used up without a record to show for it. */
+  readonly startSeq: number;
   /** Everything before it was fsynced. */
   readonly durable: LogPlace;
   readonly generation: number;
@@ -70,6 +72,7 @@ interface Slot {
   readonly flags: number;
   readonly generation: number;
   readonly reservedSeq: number;
+  readonly startSeq: number;
   readonly durable: LogPlace;
   readonly boot: Buffer;
 }
@@ -89,7 +92,8 @@ function decodeSlot(bytes: Buffer, slot: number): Slot | undefined {
       offsetBytes: readU64(bytes, at + 32),
       seq: readU64(bytes, at + 40),
     },
-    boot: Buffer.from(bytes.subarray(at + 48, at + 64)),
+    startSeq: readU64(bytes, at + 48),
+    boot: Buffer.from(bytes.subarray(at + 56, at + 72)),
   };
 }
 
@@ -113,6 +117,7 @@ export function readState(files: LogFiles, folder: string, boot = bootId()): Sav
     fsyncNever: (last.flags & FLAG.never) !== 0,
     sameBoot: boot?.equals(last.boot) ?? false,
     reservedSeq: clean ? last.reservedSeq : reservedSeq,
+    startSeq: last.startSeq,
     durable: last.durable,
     generation: last.generation,
   };
@@ -127,10 +132,13 @@ export class Reservation {
   readonly #bytes = Buffer.alloc(SLOT_BYTES);
   readonly #file: number;
   readonly #never: boolean;
+  readonly #startSeq: number;
   #flags: number;
   #generation: number;
   /** The slot of the reservation that is durable. */
   #slot = 0;
+  /** The limit that stands whole in the other slot, and may not be durable yet; 0: none does. */
+  #written = 0;
   #durable: LogPlace;
   #busy = false;
   #marked = false;
@@ -154,6 +162,7 @@ export class Reservation {
     this.#block = options.block ?? LIMITS.seqReservation;
     this.#boot = options.boot ?? bootId() ?? Buffer.alloc(16);
     this.#never = options.never;
+    this.#startSeq = nextSeq;
     this.#flags = options.never ? FLAG.never : 0;
     this.#generation = before?.generation ?? 0;
     this.#durable = durable;
@@ -167,33 +176,38 @@ export class Reservation {
     this.limit = limit;
   }
 
-  /** Gives a new block at once, for who cannot wait. Throws what the file system says. */
+  /** Gives a new block at once, for who cannot wait: numbers up to `nextSeq`, and more. Throws what the file system says. */
   renewNow(nextSeq: number): void {
-    const limit = nextSeq + this.#block;
-    this.#writeReservation(limit);
-    this.#files.syncDataNow(this.#file);
-    this.#slot = 1 - this.#slot;
-    this.limit = limit;
+    while (nextSeq > this.limit) {
+      // One that is under way must not be written over: half of that would be worse than none.
+      if (this.#written === 0) this.#writeReservation(nextSeq + this.#block);
+      this.#files.syncDataNow(this.#file);
+      this.#isDurable();
+    }
   }
 
   /** To be called often: sees to it that there are always numbers ahead, and that the mark gets to the disk. */
   tick(nextSeq: number, nowMs: number, failed: (error: Error) => void): void {
     if (this.#busy || this.#closed) return;
-    const renewed = this.limit - nextSeq < this.#block / 2 ? nextSeq + this.#block : 0;
-    if (renewed === 0 && (!this.#marked || nowMs - this.#markSyncedMs < LIMITS.durableMarkMs)) return;
-    if (renewed > 0) this.#writeReservation(renewed);
+    const limit = this.limit - nextSeq < this.#block / 2 ? nextSeq + this.#block : 0;
+    if (limit === 0 && (!this.#marked || nowMs - this.#markSyncedMs < LIMITS.durableMarkMs)) return;
+    if (limit > 0) this.#writeReservation(limit);
     this.#busy = true;
     this.#marked = false;
     this.#markSyncedMs = nowMs;
-    const slot = this.#slot;
     this.#files.syncData(this.#file, (error) => {
       this.#busy = false;
       if (this.#closed) return this.#files.close(this.#file);
       if (error !== null) return failed(error);
-      if (renewed === 0 || this.#slot !== slot) return;
-      this.#slot = 1 - slot;
-      this.limit = Math.max(this.limit, renewed);
+      // Unless somebody could not wait for it.
+      if (limit > 0 && this.#written === limit) this.#isDurable();
     });
+  }
+
+  #isDurable(): void {
+    this.#slot = 1 - this.#slot;
+    this.limit = this.#written;
+    this.#written = 0;
   }
 
   /** The log is durable up to there. Not durable itself until tick() has seen to it. */
@@ -228,6 +242,7 @@ export class Reservation {
 
   #writeReservation(limit: number): void {
     writeWhole(this.#files, this.#file, this.#encode(limit), (1 - this.#slot) * PAGE_BYTES);
+    this.#written = limit;
   }
 
   #encode(limit: number): Buffer {
@@ -240,7 +255,8 @@ export class Reservation {
     writeU64(bytes, this.#durable.segment, 24);
     writeU64(bytes, this.#durable.offsetBytes, 32);
     writeU64(bytes, this.#durable.seq, 40);
-    this.#boot.copy(bytes, 48);
+    writeU64(bytes, this.#startSeq, 48);
+    this.#boot.copy(bytes, 56);
     bytes.writeUInt32LE(crc32(bytes.subarray(0, SLOT_BYTES - 4)), SLOT_BYTES - 4);
     return bytes;
   }

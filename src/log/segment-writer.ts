@@ -18,10 +18,11 @@ import { crc32 } from 'node:zlib';
 import { makeFolder } from '../folders.js';
 import { LIMITS } from '../limits.js';
 import type { Addon } from '../native/addon.js';
-import { type LogFiles, REAL_FILES, readWhole } from './files.js';
+import { type LogFiles, REAL_FILES } from './files.js';
 import { INDEX_ENTRY_BYTES, segmentName } from './format.js';
+import { SyncTimes, syncInOrder } from './group-sync.js';
+import { LogTail } from './log-tail.js';
 import { type Crc32, OpenSegment } from './open-segment.js';
-import { RecentEnds } from './recent-ends.js';
 import { type RecoveredLog, recoverLog } from './recovery.js';
 import { type LogPlace, Reservation } from './reservation.js';
 
@@ -40,12 +41,6 @@ const TRIM_STEP_BYTES = 16 * 1024 * 1024;
 const TRIM_LAG_BYTES = 16 * 1024 * 1024;
 /** At an fsync an index entry is closed that covers so much: the index stays below a hundredth of the data. */
 const WORTH_AN_ENTRY_BYTES = 100 * INDEX_ENTRY_BYTES;
-/** What the longest fsync is remembered for. */
-const LONGEST_WINDOW_MS = 30_000;
-/** Finished segments of which readTail() remembers the size. */
-const TAIL_SEGMENTS = 64;
-const NEWLINE = 0x0a;
-const NOTHING = Buffer.alloc(0);
 
 /** Errors that pass by themselves when somebody makes room. */
 export function isDiskFull(error: unknown): boolean {
@@ -90,8 +85,8 @@ export class SegmentWriter {
   segmentCount: number;
   /** Of them: nothing more is written to them. */
   finishedCount: number;
-  syncs = 0;
-  syncMs = 0;
+  /** Of groups. */
+  readonly times = new SyncTimes();
   readonly #options: WriterOptions;
   readonly #files: LogFiles;
   readonly #addon: Addon | undefined;
@@ -102,24 +97,21 @@ export class SegmentWriter {
   #segment: OpenSegment | undefined;
   /** Finished, and not fsynced yet; the oldest first. */
   #unsynced: OpenSegment[] = [];
-  /** The last finished ones: where they are and how large. */
-  #finishedTail: { readonly firstSeq: number; readonly path: string; readonly sizeBytes: number }[] = [];
-  readonly #recent = new RecentEnds();
-  /** Files were created since the folder was fsynced last. */
-  #created = false;
+  readonly #tail: LogTail;
+  /** Segments whose files were created, and how many of them are names in a folder that is fsynced. */
+  #created = 0;
+  #createdDurably = 0;
   #syncing = false;
   #failed = false;
   #closed = false;
   #lastSyncMs = Number.NEGATIVE_INFINITY;
-  #longestMs = 0;
-  #longestBeforeMs = 0;
-  #longestSinceMs = 0;
 
   constructor(options: WriterOptions) {
     const { folder, addon } = options;
     makeFolder(folder, 0o750);
     this.#options = options;
     this.#files = options.files ?? REAL_FILES;
+    this.#tail = new LogTail(this.#files);
     this.#addon = addon;
     this.#crc32 = addon?.crc32 === undefined ? crc32 : (bytes, crc) => addon.crc32!(bytes, crc);
     this.#files.syncFolderNow(dirname(folder));
@@ -146,7 +138,7 @@ export class SegmentWriter {
     const segment = this.#segment;
     const offsetBytes = segment.sizeBytes;
     segment.append(lines, recordCount, this.nextSeq, receivedMs);
-    this.#recent.add(this.nextSeq, segment.firstSeq, offsetBytes);
+    this.#tail.appended(this.nextSeq, segment.firstSeq, offsetBytes);
     this.nextSeq += recordCount;
     if (segment.sizeBytes - segment.trimmedBytes >= TRIM_STEP_BYTES + TRIM_LAG_BYTES)
       this.#trim(segment, segment.sizeBytes - TRIM_LAG_BYTES);
@@ -161,11 +153,6 @@ export class SegmentWriter {
       nextSeq: this.nextSeq,
       durableSeq: this.durableSeq,
     };
-  }
-
-  /** The longest fsync of the last minute, or so. */
-  get syncLongestMs(): number {
-    return Math.max(this.#longestMs, this.#longestBeforeMs);
   }
 
   /** Starts an fsync where one is due, and the next segment where this one is old. To be called often, and with `always` after
@@ -205,39 +192,7 @@ export class SegmentWriter {
    * Undefined where they are more than `maxBytes`, or not at hand (older than this writer, deleted).
    */
   readTail(fromSeq: number, maxBytes: number): Buffer | undefined {
-    if (fromSeq >= this.nextSeq) return fromSeq === this.nextSeq ? NOTHING : undefined;
-    const place = this.#recent.before(fromSeq);
-    if (place === undefined) return undefined;
-    const open = this.#segment;
-    const segments = this.#finishedTail.filter(({ firstSeq }) => firstSeq >= place.segment);
-    if ((segments[0] ?? open)?.firstSeq !== place.segment) return undefined;
-    const pieces: Buffer[] = [];
-    let room = maxBytes;
-    let skip = fromSeq - place.seq;
-    let offsetBytes = place.offsetBytes;
-    try {
-      for (const segment of open === undefined ? segments : [...segments, open]) {
-        // What stands before the first line is not counted; it is no more than one append and the spacing of places.
-        const lengthBytes = segment.sizeBytes - offsetBytes;
-        if (skip === 0 && lengthBytes > room) return undefined;
-        if (lengthBytes > room + 2 * LIMITS.batchBytes) return undefined;
-        let bytes = this.#read(segment, offsetBytes, lengthBytes);
-        if (bytes === undefined) return undefined;
-        let start = 0;
-        for (; skip > 0; skip--) {
-          start = bytes.indexOf(NEWLINE, start) + 1;
-          if (start === 0) return undefined;
-        }
-        bytes = bytes.subarray(start);
-        room -= bytes.length;
-        if (room < 0) return undefined;
-        pieces.push(bytes);
-        offsetBytes = 0;
-      }
-    } catch {
-      return undefined;
-    }
-    return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+    return this.#tail.read(this.#segment, fromSeq, this.nextSeq, maxBytes);
   }
 
   /** Everything appended is on the disk after this, and the next start knows it. */
@@ -257,7 +212,7 @@ export class SegmentWriter {
       }
       if (this.#failed) return;
       for (const segment of this.#unsynced) this.#syncNow(segment);
-      if (this.#created) this.#folderNow();
+      if (this.#createdDurably < this.#created) this.#folderNow();
       this.durableSeq = this.nextSeq;
       this.#reservation.end(this.nextSeq, end);
     } finally {
@@ -273,7 +228,7 @@ export class SegmentWriter {
 
   /** The end of what is written. */
   #here(): LogPlace {
-    const last = this.#segment ?? this.#finishedTail.at(-1);
+    const last = this.#segment ?? this.#tail.last;
     return last === undefined
       ? this.#start
       : { segment: last.firstSeq, offsetBytes: last.sizeBytes, seq: this.nextSeq };
@@ -282,7 +237,7 @@ export class SegmentWriter {
   #open(): OpenSegment {
     const base = join(this.#options.folder, segmentName(this.nextSeq));
     const segment = new OpenSegment(this.#files, base, this.nextSeq, performance.now(), this.#crc32);
-    this.#created = true;
+    this.#created++;
     this.segmentCount++;
     return segment;
   }
@@ -291,7 +246,10 @@ export class SegmentWriter {
   #finish(): void {
     const segment = this.#segment!;
     segment.writeIndex(1);
-    if (this.#unsynced.length >= LIMITS.unsyncedSegments) this.#syncNow(this.#unsynced[0]!);
+    if (this.#unsynced.length >= LIMITS.unsyncedSegments) {
+      const oldest = this.#unsynced.find(({ synced }) => !synced);
+      if (oldest !== undefined) this.#syncNow(oldest);
+    }
     this.#finished(segment);
   }
 
@@ -304,8 +262,7 @@ export class SegmentWriter {
     this.#segment = undefined;
     this.finishedCount++;
     this.#unsynced.push(segment);
-    this.#finishedTail.push({ firstSeq: segment.firstSeq, path: segment.path, sizeBytes: segment.sizeBytes });
-    if (this.#finishedTail.length > TAIL_SEGMENTS) this.#finishedTail.shift();
+    this.#tail.finished(segment);
   }
 
   #finishOld(): void {
@@ -334,26 +291,27 @@ export class SegmentWriter {
     if (open !== undefined && !never) group.push(open);
     if (open !== undefined) this.#indexWorthIt(open);
     if (group.length === 0) return;
-    const folder = this.#created;
     const last = group.at(-1)!;
     const upTo: LogPlace = {
       segment: last.firstSeq,
       offsetBytes: last.sizeBytes,
       seq: last !== open && open !== undefined ? open.firstSeq : this.nextSeq,
     };
-    this.#created = false;
+    const created = this.#created;
     this.#syncing = true;
     this.#lastSyncMs = nowMs;
     if (!never) this.#options.onSyncStart();
-    let at = 0;
-    const next = (error: Error | null): void => {
-      if (error !== null) return this.#syncFailed(error);
-      const segment = group[at++];
-      if (segment !== undefined) return this.#syncSegment(segment, next);
-      if (folder && at === group.length + 1) return this.#files.syncFolder(this.#options.folder, next);
-      this.#groupIsOver(nowMs, upTo, never);
-    };
-    next(null);
+    syncInOrder(
+      this.#files,
+      group,
+      this.#createdDurably < created ? this.#options.folder : undefined,
+      (segment) => this.#release(segment),
+      (error) => {
+        if (error !== null) return this.#syncFailed(error);
+        this.#createdDurably = Math.max(this.#createdDurably, created);
+        this.#groupIsOver(nowMs, upTo, never);
+      },
+    );
   }
 
   /** On a full disk the index comes later: it can be made again, and must not keep the data from the disk. */
@@ -365,35 +323,10 @@ export class SegmentWriter {
     }
   }
 
-  /** The data; of a finished one also the index, to which nothing more comes. */
-  #syncSegment(segment: OpenSegment, done: (error: Error | null) => void): void {
-    if (segment.synced) return done(null);
-    const { finished } = segment;
-    segment.pending++;
-    const over = (error: Error | null): void => {
-      segment.pending--;
-      if (error === null && finished) segment.synced = true;
-      if (segment.synced) this.#release(segment);
-      done(error);
-    };
-    this.#files.syncData(segment.data, (error) => {
-      if (error !== null || !finished) over(error);
-      else this.#files.syncData(segment.index, over);
-    });
-  }
-
   #groupIsOver(startedMs: number, upTo: LogPlace, never: boolean): void {
     this.#syncing = false;
     if (this.#closed || this.#failed) return;
-    const nowMs = performance.now();
-    this.syncs++;
-    this.syncMs += nowMs - startedMs;
-    if (nowMs - this.#longestSinceMs > LONGEST_WINDOW_MS) {
-      this.#longestBeforeMs = this.#longestMs;
-      this.#longestMs = 0;
-      this.#longestSinceMs = nowMs;
-    }
-    this.#longestMs = Math.max(this.#longestMs, nowMs - startedMs);
+    this.times.add(startedMs, performance.now());
     this.#unsynced = this.#unsynced.filter((segment) => !segment.synced);
     this.#markDurable(upTo);
     if (never) return;
@@ -413,13 +346,18 @@ export class SegmentWriter {
   #syncFailed(error: Error): void {
     this.#syncing = false;
     if (this.#failed || this.#closed) return;
+    this.#options.onSyncFailed(this.#noteFailure(error));
+  }
+
+  /** The next start must not believe what it reads behind the last mark. */
+  #noteFailure(error: Error): SyncError {
     this.#failed = true;
     try {
       this.#reservation.fail();
     } catch {
-      // The next start checks what is behind the last mark in any case.
+      // It checks that in any case; what it may have to leave out then are numbers.
     }
-    this.#options.onSyncFailed(new SyncError(error));
+    return new SyncError(error);
   }
 
   #syncNow(segment: OpenSegment): void {
@@ -428,8 +366,7 @@ export class SegmentWriter {
       this.#files.syncDataNow(segment.data);
       this.#files.syncDataNow(segment.index);
     } catch (error) {
-      this.#failed = true;
-      throw new SyncError(error as Error);
+      throw this.#noteFailure(error as Error);
     }
     segment.synced = true;
     if (segment.pending > 0 || this.#closed) return;
@@ -441,9 +378,9 @@ export class SegmentWriter {
     try {
       this.#files.syncFolderNow(this.#options.folder);
     } catch (error) {
-      throw new SyncError(error as Error);
+      throw this.#noteFailure(error as Error);
     }
-    this.#created = false;
+    this.#createdDurably = this.#created;
   }
 
   /** Without this the kernel keeps every written page, and finding free ones becomes the bottleneck. */
@@ -468,22 +405,5 @@ export class SegmentWriter {
     segment.closed = true;
     this.#files.close(segment.data);
     this.#files.close(segment.index);
-  }
-
-  #read(
-    segment: OpenSegment | { readonly path: string },
-    offsetBytes: number,
-    lengthBytes: number,
-  ): Buffer | undefined {
-    const bytes = Buffer.allocUnsafeSlow(lengthBytes);
-    const open = segment === this.#segment;
-    const file = open ? this.#segment!.data : this.#files.open(segment.path, 'r', 0);
-    try {
-      return readWhole(this.#files, file, bytes, lengthBytes, offsetBytes) === lengthBytes
-        ? bytes
-        : undefined;
-    } finally {
-      if (!open) this.#files.close(file);
-    }
   }
 }

@@ -42,8 +42,8 @@ export interface SurveyOptions {
   readonly checkFromBytes: number;
   /** The record that starts at this offset has this number: known from elsewhere. */
   readonly known?: { readonly offsetBytes: number; readonly seq: number } | undefined;
-  /** Batches at the end of which the disk has lost pages are taken apart: their lines before that are whole. */
-  readonly salvageTail: boolean;
+  /** Batches of which pages never reached the disk are taken apart: their lines before that are whole. */
+  readonly salvage: boolean;
 }
 
 export interface Batch extends IndexEntry {
@@ -109,7 +109,7 @@ class Surveyor {
         this.#push({ ...entry, state: 'good', indexed: true });
       else if (!this.#parted(entry)) this.#push({ ...entry, state: 'damaged', indexed: true });
     }
-    if (this.#options.salvageTail) this.#dropLostTail(checkFromBytes);
+    if (this.#options.salvage) this.#dropLostTail(checkFromBytes);
     if (known !== undefined && known.offsetBytes > this.#offset) this.#upToKnown(known);
     this.#lines(this.#size);
     const kept = this.#batches.filter(({ indexed }) => indexed).length;
@@ -132,15 +132,14 @@ class Surveyor {
     return bytes === 0 ? records === 0 : records > 0 && records <= bytes;
   }
 
-  /** A damaged batch that was durable up to its middle: what was durable is taken for itself. */
+  /** A damaged batch of which pages were lost may have been durable up to its middle: the lines before are what they were. */
   #parted({ offsetBytes, lengthBytes, baseSeq, recordCount }: IndexEntry): boolean {
-    const { known } = this.#options;
     const toBytes = offsetBytes + lengthBytes;
     const toSeq = baseSeq + recordCount;
-    if (known === undefined || known.offsetBytes <= offsetBytes || known.offsetBytes >= toBytes) return false;
-    if (known.seq <= baseSeq || known.seq >= toSeq || !this.#lost(known.offsetBytes, toBytes)) return false;
+    if (!this.#options.salvage || !this.#lost(offsetBytes, toBytes)) return false;
     const before = this.#batches.length;
-    if (this.#lines(known.offsetBytes) && this.#seq === known.seq) {
+    this.#lines(toBytes);
+    if (this.#offset > offsetBytes && this.#offset < toBytes && this.#seq < toSeq) {
       this.#damaged(toBytes, toSeq);
       return true;
     }

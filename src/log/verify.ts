@@ -244,7 +244,7 @@ export class SegmentCheck {
       index,
       crc32: this.#crc32,
       checkFromBytes: content.sizeBytes,
-      salvageTail: false,
+      salvage: false,
     });
     const records = survey.nextSeq - this.#seq;
     if (survey.endBytes > this.#offset && records > 0) {
@@ -301,7 +301,7 @@ export function rebuildIndex(
       index,
       crc32,
       checkFromBytes: 0,
-      salvageTail: false,
+      salvage: false,
     });
     if (!indexWhole) {
       const createdMs = (index && indexCreatedMs(index)) ?? Date.now();

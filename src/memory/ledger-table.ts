@@ -74,8 +74,12 @@ export const NO_ROW = -1;
 /** The row of nobody. */
 export const OTHERS_ROW = 0;
 
-/** So often a row is read again before it is taken as it is; a shard that goes on needs one or two. */
+/** So often a row is read again before the reader sleeps a little: a shard that runs needs one or two. One that is kept from
+ *  running in the middle of it has so many slices before the row is taken as it is. */
 const READS = 1000;
+const SLICES = 20;
+const SLICE_MS = 1;
+const NEVER = new Int32Array(new SharedArrayBuffer(4));
 
 /** A table of `rows` nodes and the row of nobody, all zero. The kernel gives it memory where it is written to. */
 export function createLedgerTable(rows: number): Float64Array {
@@ -97,7 +101,8 @@ export function isBalanced(cells: Float64Array): boolean {
 /** Copies a row as it was in one moment; false where that could not be had, and the copy is not balanced. */
 export function readLedgerRow(table: Float64Array, row: number, cells: Float64Array): boolean {
   const at = row * LEDGER_STRIDE;
-  for (let reads = 0; reads < READS; reads++) {
+  for (let reads = 1; reads < READS + SLICES; reads++) {
+    if (reads >= READS) Atomics.wait(NEVER, 0, 0, SLICE_MS);
     copy(table, at, cells);
     if (!isBalanced(cells)) continue;
     // All stores of the last frame are done. What is copied now is of that moment, unless another frame has begun.

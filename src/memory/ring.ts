@@ -1,6 +1,6 @@
 /**
  * The ring between a shard and the aggregator: bytes of records in one shared buffer, descriptors that say what they
- * are in another. One producer, one consumer, no locks. The only place in Core that uses Atomics.
+ * are in another. One producer, one consumer, no locks. Nothing outside of this folder uses Atomics.
  *
  *              tail (consumer)                      head (producer)
  *                 v                                   v

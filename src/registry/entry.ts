@@ -28,6 +28,7 @@ export function createEntry(serial: number, request: RegistrationRequest): Entry
   return {
     serial,
     id: request.nodeId,
+    idSinceSeq: request.nextSeq ?? null,
     name: request.nodeName,
     type: request.nodeType,
     status: 'Connected',

@@ -2,7 +2,7 @@
  * How a node stands in the store, section `node`: one value for the node, one for each of its pots, so that a change of
  * a pot writes that pot alone. Keys begin with the record's serial number, which stays when the node's id changes.
  *
- *   n/<serial>            {"v":1,"id":"<u64>","name","type","status","address","port","remote","first":ms,"since":ms,
+ *   n/<serial>            {"v":1,"id":"<u64>","since_seq":n,"name","type","status","address","port","remote","first":ms,"since":ms,
  *                          "last":ms,"registrations":n,"dialect":bits,"overflow":n}
  *   p/<serial>/<pot id>   {"v":1,"id","type","status","message":string|null,"updated":ms}
  *
@@ -36,6 +36,7 @@ export function encodeNode(record: NodeRecord, lastSeenMs: number): string {
   return JSON.stringify({
     v: 1,
     id: record.id.toString(),
+    since_seq: record.idSinceSeq,
     name: record.name,
     type: record.type,
     // What it reads when Core finds it again without a connection.
@@ -71,6 +72,7 @@ export function decodeNode(serial: number, text: string): KeptNode | undefined {
   return {
     serial,
     id: nodeId,
+    idSinceSeq: isCount(found.since_seq) ? found.since_seq : null,
     name,
     type: nodeType,
     status: status === 'Stopped' ? 'Stopped' : 'Unknown',

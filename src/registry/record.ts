@@ -20,6 +20,9 @@ export interface NodeRecord {
   /** Its number for as long as it is kept, over all its ids and restarts. */
   readonly serial: number;
   readonly id: bigint;
+  /** What is in the log under this id from this sequence number on is this node's, until the log says otherwise; null: not
+   *  known (kept by an older Core). */
+  readonly idSinceSeq: number | null;
   readonly name: string;
   readonly type: NodeType;
   readonly status: NodeStatus;

@@ -21,6 +21,8 @@ export interface RegistrationRequest {
   /** The name was proven to be this node's: it stands for one node only, and the one that proves it last is that. */
   readonly isIdentity?: boolean;
   readonly nowMs: number;
+  /** The number that the next record in the log gets. Absent: not known. */
+  readonly nextSeq?: number;
 }
 
 export type RegistrationDecision =

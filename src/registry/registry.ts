@@ -284,6 +284,7 @@ export class NodeRegistry {
   }
 
   #connect(entry: Entry, request: RegistrationRequest): void {
+    if (entry.id !== request.nodeId || entry.idSinceSeq === null) entry.idSinceSeq = request.nextSeq ?? null;
     entry.id = request.nodeId;
     entry.type = request.nodeType;
     entry.reportedAddress = boundedText(request.address, this.#limits.potFieldLength);

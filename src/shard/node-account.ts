@@ -3,7 +3,8 @@
  * ledger table (memory/ledger-table.ts); before the node is registered there is none, and what is counted until then
  * is added when there is one. Runs in the shard that owns the connection.
  *
- * Each frame: first frame() or run(), then exactly one of the others.
+ * Each frame is counted once, when it is known what became of it: `frames` first, the outcome last, with nothing in between
+ * that takes time. A reader that comes between the two has to read again.
  */
 import { FIRST_REFUSED, LEDGER, LEDGER_STRIDE, NO_ROW } from '../memory/ledger-table.js';
 
@@ -27,10 +28,6 @@ export class NodeAccount {
     this.#cells[this.#at + LEDGER.bytes_in]! += length;
   }
 
-  frame(): void {
-    this.#cells[this.#at + LEDGER.frames]!++;
-  }
-
   /** `count` frames of which each is an event in the ring; `seq` is the last one's number, or 0. */
   run(count: number, seq: number): void {
     const cells = this.#cells;
@@ -43,21 +40,25 @@ export class NodeAccount {
 
   /** The frame is a record in the ring; `seq` is its number, or 0. */
   record(isEvent: boolean, seq: number): void {
+    this.#cells[this.#at + LEDGER.frames]!++;
     if (isEvent) this.#cells[this.#at + LEDGER.events]!++;
     if (seq > 0) this.#take(seq);
     this.#cells[this.#at + LEDGER.records]!++;
   }
 
   quiet(): void {
+    this.#cells[this.#at + LEDGER.frames]!++;
     this.#cells[this.#at + LEDGER.quiet]!++;
   }
 
   duplicate(): void {
+    this.#cells[this.#at + LEDGER.frames]!++;
     this.#cells[this.#at + LEDGER.duplicates]!++;
   }
 
   /** `seq`: the number of an event that is kept as a dead letter, or 0. */
   refused(code: number, seq: number): void {
+    this.#cells[this.#at + LEDGER.frames]!++;
     if (seq > 0) this.#take(seq);
     this.#cells[this.#at + FIRST_REFUSED + code]!++;
   }

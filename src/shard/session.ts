@@ -588,7 +588,6 @@ export class Session implements FrameSink {
 
   #countFrame(): void {
     this.#context.counters[SHARD.frames]!++;
-    this.#account.frame();
   }
 
   #noteFraming(): void {

@@ -13,29 +13,22 @@ import { join } from 'node:path';
 import { getHeapStatistics } from 'node:v8';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { EXIT, FatalError } from '../errors.js';
-import { Accounts } from '../ledger/accounts.js';
-import { Book, type Written } from '../ledger/book.js';
 import { LIMITS } from '../limits.js';
 import { DeadLetterLog } from '../log/dead-letter-log.js';
 import { isDiskFull, SegmentWriter, SyncError } from '../log/segment-writer.js';
 import { AGGREGATOR } from '../memory/counters.js';
 import { RingConsumer, RUN } from '../memory/ring.js';
 import { loadAddon } from '../native/addon.js';
+import { Bookkeeping } from './bookkeeping.js';
 import { Consumers } from './consumers.js';
 import type { AggregatorStart, AggregatorToMain, MainToAggregator } from './messages.js';
 
 const CLOCK_MS = 250;
 
-interface RingPlace {
-  readonly ring: RingConsumer;
-  readonly published: number;
-}
-
 class Aggregator {
   readonly #counters: Float64Array;
   readonly #segments: SegmentWriter;
-  readonly #accounts: Accounts;
-  readonly #book: Book;
+  readonly #ledger: Bookkeeping;
   readonly #deadLetters: DeadLetterLog;
   readonly #consumers: Consumers;
   /** Per slot the rings to read, the oldest first: a dead shard's is emptied before its successor's. */
@@ -46,10 +39,6 @@ class Aggregator {
   #diskFullSinceMs = 0;
   #finishBy: number | undefined;
   #renewingTls: NodeJS.Timeout | undefined;
-  /** Rows of the ledger that are to be given back, and up to where each ring has to be read before. */
-  #forgetting: { readonly row: number; readonly places: RingPlace[] }[] = [];
-  readonly #written: Written;
-  readonly #syncIntervalMs: number;
   #ended = false;
   readonly #clock: NodeJS.Timeout;
   #syncTimer: NodeJS.Timeout | undefined;
@@ -57,9 +46,7 @@ class Aggregator {
   constructor({ config, mode, counters, ledger }: AggregatorStart) {
     const addon = mode === 'native' ? loadAddon() : undefined;
     this.#counters = counters;
-    this.#syncIntervalMs = config.storage.fsync === 'always' ? 1 : config.storage.fsync_interval_ms;
     try {
-      this.#accounts = new Accounts(ledger);
       this.#segments = new SegmentWriter({
         folder: join(config.storage.dir, 'log'),
         segmentBytes: config.storage.segment_bytes,
@@ -67,7 +54,7 @@ class Aggregator {
         fsync: config.storage.fsync,
         fsyncIntervalMs: config.storage.fsync_interval_ms,
         addon,
-        onSyncStart: () => this.#accounts.syncStarts(this.#deadLetters.next),
+        onSyncStart: () => this.#ledger.syncStarts(),
         onDurable: () => this.#durable(),
         onSyncFailed: (error) => {
           throw logFailure(error);
@@ -77,18 +64,26 @@ class Aggregator {
         join(config.storage.dir, 'dead-letters'),
         config.storage.dead_letter_bytes,
       );
-      this.#deadLetters.onDurable = () => this.#settle();
-      this.#book = new Book({
+      this.#deadLetters.onDurable = () => {
+        if (this.#ended) return;
+        this.#ledger.settle();
+        this.#sync();
+      };
+      this.#ledger = new Bookkeeping({
         table: ledger,
-        accounts: this.#accounts,
         folder: join(config.storage.dir, 'ledger'),
         logFolder: join(config.storage.dir, 'log'),
-        nextSeq: this.#segments.nextSeq,
         addon,
+        log: this.#segments,
+        letters: this.#deadLetters,
+        bytesLogged: () => counters[AGGREGATOR.bytes_logged]!,
         onProgress: () => post({ type: 'starting' }),
         onTrouble: ({ message }) => post({ type: 'ledger-trouble', message }),
+        onDurable: () => {
+          for (const port of this.#shardPorts) port?.postMessage('durable');
+        },
+        onRowFree: (row) => post({ type: 'row-free', row }),
       });
-      this.#written = writtenBy(this.#segments, this.#deadLetters, counters);
     } catch (error) {
       throw new FatalError(
         EXIT.cannotCreate,
@@ -123,7 +118,7 @@ class Aggregator {
       if (this.#finishBy !== undefined) this.#finishIfOver();
     }, CLOCK_MS);
     const { recovered } = this.#segments;
-    post({ type: 'ready', proxyPort, recovered, recounted: this.#book.recounted });
+    post({ type: 'ready', proxyPort, recovered, recounted: this.#ledger.recounted });
   }
 
   receive(message: MainToAggregator): void {
@@ -138,8 +133,7 @@ class Aggregator {
         break;
       }
       case 'forget-row':
-        this.#forgetting.push({ row: message.row, places: this.#places() });
-        this.#forgetRows();
+        this.#ledger.forget(message.row, this.#slots.flat());
         break;
       case 'tls':
         this.#renewTls(LIMITS.tlsRenewTries);
@@ -201,7 +195,7 @@ class Aggregator {
     this.#sync();
     this.#count();
     this.#consumers.written();
-    if (this.#forgetting.length > 0) this.#forgetRows();
+    this.#ledger.look();
     if (budgetBytes <= 0 || !this.#slots.every((rings) => rings.every((ring) => ring.sleep())))
       return this.#schedule();
     if (this.#finishBy !== undefined) this.#finish(0);
@@ -211,18 +205,9 @@ class Aggregator {
   #sync(): void {
     const nowMs = performance.now();
     this.#onDisk(() => this.#segments.sync(nowMs));
-    // Refused frames alone make no fsync of the log.
-    if (this.#accounts.needsNoSync && this.#segments.durableSeq === this.#segments.nextSeq) {
-      this.#accounts.syncStarts(this.#deadLetters.next);
-      this.#accounts.logDurable();
-    }
-    const waiting = this.#deadLetters.sync();
-    this.#book.tick(nowMs, this.#written);
+    this.#ledger.sync(nowMs);
     if (this.#syncTimer !== undefined) return;
-    const dueInMs = Math.min(
-      this.#segments.dueInMs(nowMs),
-      waiting ? this.#syncIntervalMs : Number.POSITIVE_INFINITY,
-    );
+    const dueInMs = Math.min(this.#segments.dueInMs(nowMs), this.#deadLetters.dueInMs());
     if (dueInMs === Number.POSITIVE_INFINITY) return;
     this.#syncTimer = setTimeout(() => {
       this.#syncTimer = undefined;
@@ -234,30 +219,8 @@ class Aggregator {
     if (this.#ended) return;
     this.#count();
     this.#consumers.written();
-    this.#accounts.logDurable();
-    this.#settle();
+    this.#ledger.logDurable();
     this.#sync();
-  }
-
-  /** What a shard reads behind the message, was stored before it. */
-  #settle(): void {
-    if (this.#ended || !this.#accounts.settle(this.#deadLetters.durableNext)) return;
-    for (const port of this.#shardPorts) port?.postMessage('durable');
-    if (this.#forgetting.length > 0) this.#forgetRows();
-  }
-
-  #forgetRows(): void {
-    this.#forgetting = this.#forgetting.filter(({ row, places }) => {
-      if (!places.every(isRead) || !this.#accounts.isSettled(row)) return true;
-      this.#book.release(row);
-      post({ type: 'row-free', row });
-      return false;
-    });
-  }
-
-  /** How far each ring is written now. */
-  #places(): RingPlace[] {
-    return this.#slots.flat().map((ring) => ({ ring, published: ring.published }));
   }
 
   #count(): void {
@@ -267,9 +230,9 @@ class Aggregator {
     counters[AGGREGATOR.durable_seq] = segments.durableSeq;
     counters[AGGREGATOR.segments] = segments.segmentCount;
     counters[AGGREGATOR.segments_finished] = segments.finishedCount;
-    counters[AGGREGATOR.syncs] = segments.syncs;
-    counters[AGGREGATOR.sync_ms] = segments.syncMs;
-    counters[AGGREGATOR.sync_longest_ms] = segments.syncLongestMs;
+    counters[AGGREGATOR.syncs] = segments.times.count;
+    counters[AGGREGATOR.sync_ms] = segments.times.totalMs;
+    counters[AGGREGATOR.sync_longest_ms] = segments.times.longestMs;
   }
 
   #schedule(): void {
@@ -284,7 +247,7 @@ class Aggregator {
     const { kind, offset, timeMs } = ring;
     let lengthBytes = ring.runLength;
     let records = ring.count;
-    this.#accounts.note(ring);
+    this.#ledger.accounts.note(ring);
     ring.take();
     if (kind === RUN.records || kind === RUN.registered) {
       while (
@@ -295,7 +258,7 @@ class Aggregator {
       ) {
         lengthBytes += ring.runLength;
         records += ring.count;
-        this.#accounts.note(ring);
+        this.#ledger.accounts.note(ring);
         ring.take();
       }
     }
@@ -309,11 +272,11 @@ class Aggregator {
     } catch (error) {
       if (!isDiskFull(error)) throw logFailure(error);
       ring.untake();
-      this.#accounts.putBack();
+      this.#ledger.accounts.putBack();
       return -1;
     }
     if (this.#diskFullSinceMs > 0) this.#diskHasRoom();
-    this.#accounts.appended();
+    this.#ledger.accounts.appended();
     if (kind !== RUN.deadLetter) {
       this.#counters[AGGREGATOR.records]! += records;
       this.#counters[AGGREGATOR.bytes_logged]! += lengthBytes;
@@ -323,6 +286,8 @@ class Aggregator {
       this.#counters[AGGREGATOR.dead_letters]!++;
       this.#counters[AGGREGATOR.dead_letter_bytes]! += lengthBytes;
     }
+    // Before the room is free: who knows that a run has been read finds its records below this number.
+    this.#counters[AGGREGATOR.next_seq] = this.#segments.nextSeq;
     ring.release();
     return lengthBytes;
   }
@@ -374,7 +339,7 @@ class Aggregator {
     this.#quietly(() => this.#segments.close());
     this.#quietly(() => this.#deadLetters.close());
     // With something left in a ring the next start counts again what is in the log.
-    if (runsLeft === 0) this.#book.close(this.#segments.nextSeq);
+    if (runsLeft === 0) this.#ledger.close();
     post({ type: 'finished', runsLeft });
     this.#consumers.finish(() => this.#end());
   }
@@ -401,30 +366,6 @@ function logFailure(error: unknown): FatalError {
       ? ['cannot be forced to the disk; what was not yet acknowledged may be lost', error.message]
       : ['cannot be written', (error as Error).message];
   return new FatalError(EXIT.ioError, `the event log ${what}: ${why}`, { cause: error });
-}
-
-function isRead({ ring, published }: RingPlace): boolean {
-  return ((ring.taken - published) | 0) >= 0;
-}
-
-function writtenBy(segments: SegmentWriter, letters: DeadLetterLog, counters: Float64Array): Written {
-  return {
-    get nextSeq() {
-      return segments.nextSeq;
-    },
-    get durableSeq() {
-      return segments.durableSeq;
-    },
-    get letters() {
-      return letters.next;
-    },
-    get durableLetters() {
-      return letters.durableNext;
-    },
-    get bytes() {
-      return counters[AGGREGATOR.bytes_logged]!;
-    },
-  };
 }
 
 function post(message: AggregatorToMain, transfer: ArrayBuffer[] = []): void {

@@ -1,23 +1,9 @@
 /** One WebSocket on 9003, from its upgrade to its end. Runs in the aggregator. */
-import type { HttpResponse, us_socket_context_t, WebSocket } from 'uWebSockets.js';
+import type { WebSocket } from 'uWebSockets.js';
 import type { Recipient } from './recipient.js';
 import type { Asked } from './stream-terms.js';
+import type { ConsumerData } from './upgrade-desk.js';
 import type { WebOutlet } from './web-outlet.js';
-
-export interface ConsumerData {
-  readonly number: number;
-  readonly asked: Asked;
-}
-
-/** An upgrade that waits for main's verdict. */
-export interface Asking {
-  readonly response: HttpResponse;
-  readonly context: us_socket_context_t;
-  readonly key: string;
-  readonly protocol: string;
-  readonly extensions: string;
-  readonly asked: Asked;
-}
 
 /** open --leave()--> leaving: nothing more is queued; the goodbye goes out once all that was queued has. */
 export interface Consumer {

@@ -20,17 +20,16 @@ import type { Scope } from '../access/principal.js';
 import { LIMITS } from '../limits.js';
 import { AGGREGATOR } from '../memory/counters.js';
 import type { Addon } from '../native/addon.js';
-import type { Asking, Consumer, ConsumerData } from './consumer.js';
+import type { Consumer } from './consumer.js';
 import { ConsumerDoor, type Server, type ServerTls } from './consumer-door.js';
 import type { ConsumersToMain, MainToConsumers, Verdict } from './consumer-messages.js';
 import { Deliveries, type LogSource } from './deliveries.js';
 import type { ReaderPort } from './log-feeds.js';
 import { limited } from './scope-limits.js';
 import { failureText, readAck } from './stream-notes.js';
-import { type Asked, BadParameter, readAsked } from './stream-terms.js';
+import { beyondEnd } from './stream-terms.js';
 import { Subscriptions } from './subscriptions.js';
-import { UpgradeCork } from './upgrade-cork.js';
-import { addressText, chosenProtocol, shownToken } from './upgrades.js';
+import { type ConsumerData, type RefusedVerdict, UpgradeDesk } from './upgrade-desk.js';
 import { WebOutlet } from './web-outlet.js';
 
 /** Close codes and reasons, RFC 6455 section 7.4 and the IANA registry. */
@@ -38,14 +37,19 @@ const GOING_AWAY = 1001;
 const POLICY_VIOLATION = 1008;
 const INTERNAL_ERROR = 1011;
 const TRY_AGAIN_LATER = 1013;
+/** Of our own, after HTTP's 400: for what is found out when there is a WebSocket already. */
+const BAD_PARAMETER = 4400;
 
 /** For the last close frame to leave, before the app is closed. */
 const CLOSE_LINGER_MS = 20;
 
-type Refused = Extract<Verdict, { kind: 'refused' }>;
 type Granted = Extract<Verdict, { kind: 'granted' }>;
-const STOPPING: Refused = { kind: 'refused', status: '503 Service Unavailable', text: 'Core is stopping' };
-const ENDED: Refused = { kind: 'refused', status: '401 Unauthorized', text: 'access has ended' };
+const STOPPING: RefusedVerdict = {
+  kind: 'refused',
+  status: '503 Service Unavailable',
+  text: 'Core is stopping',
+};
+const ENDED: RefusedVerdict = { kind: 'refused', status: '401 Unauthorized', text: 'access has ended' };
 
 export interface ConsumerLimits {
   readonly maxConsumers: number;
@@ -64,13 +68,10 @@ export class Consumers {
   readonly #limits: ConsumerLimits;
   readonly #counters: Float64Array;
   readonly #hooks: ConsumersHooks;
-  readonly #asking = new Map<number, Asking>();
+  readonly #upgrades: UpgradeDesk;
   readonly #consumers = new Map<number, Consumer>();
   readonly #deliveries: Deliveries;
   readonly #subscriptions: Subscriptions;
-  /** While it listens. */
-  #upgradeCork: UpgradeCork | undefined;
-  #lastNumber = 0;
   #finishing = false;
   #onEmpty: (() => void) | undefined;
 
@@ -91,13 +92,18 @@ export class Consumers {
       flush: (lines) => this.#subscriptions.flush(lines),
     });
     this.#subscriptions = new Subscriptions(this.#deliveries, hooks.post);
+    this.#upgrades = new UpgradeDesk({
+      post: hooks.post,
+      check: (asked) => beyondEnd(asked, log.nextSeq),
+      accepted: (number, verdict) => this.#judged(number, verdict),
+    });
     this.#door = new ConsumerDoor(tls, (server) => this.#equip(server));
   }
 
   /** Listens; the port in use. Throws FatalError where the port cannot be had. */
   listen(host: string, port: number): number {
     const listening = this.#door.listen(host, port);
-    this.#upgradeCork = new UpgradeCork();
+    this.#upgrades.open();
     return listening;
   }
 
@@ -128,15 +134,15 @@ export class Consumers {
   receive(message: MainToConsumers): void {
     switch (message.type) {
       case 'consumer-verdict':
-        this.#judged(message.consumer, message.verdict);
+        if (!this.#upgrades.judged(message.consumer, message.verdict))
+          this.#judged(message.consumer, message.verdict);
         break;
       case 'consumer-answer':
         this.#answer(message.consumer, message.text);
         if (message.verdict !== undefined) this.#judged(message.consumer, message.verdict);
         break;
       case 'consumer-close': {
-        const asking = this.#asking.get(message.consumer);
-        if (asking !== undefined) this.#refuse(message.consumer, asking, ENDED);
+        this.#upgrades.judged(message.consumer, ENDED);
         const consumer = this.#consumers.get(message.consumer);
         if (consumer !== undefined) this.#leave(consumer, message.code, message.reason);
         break;
@@ -170,7 +176,7 @@ export class Consumers {
     this.#finishing = true;
     this.#door.stopListening();
     this.#onEmpty = done;
-    for (const number of [...this.#asking.keys()]) this.#judged(number, STOPPING);
+    this.#upgrades.refuseAll(STOPPING);
     for (const consumer of [...this.#consumers.values()])
       if (consumer.recipient === undefined) this.#leave(consumer, GOING_AWAY, 'Core is stopping');
     this.#deliveries.finish();
@@ -180,7 +186,7 @@ export class Consumers {
   /** Ends everything at once. The thread may only end after this. */
   close(): void {
     this.#finishing = true;
-    this.#upgradeCork?.close();
+    this.#upgrades.close();
     this.#door.close();
   }
 
@@ -196,8 +202,11 @@ export class Consumers {
       // Of silence, and of nothing being read: whoever is slow goes on, whoever is dead is gone by then.
       idleTimeout: 120,
       sendPingsAutomatically: true,
-      upgrade: (response: HttpResponse, request: HttpRequest, context: us_socket_context_t) =>
-        this.#upgrade(response, request, context),
+      upgrade: (response: HttpResponse, request: HttpRequest, context: us_socket_context_t) => {
+        if (this.#consumers.size + this.#upgrades.size < this.#limits.maxConsumers)
+          this.#upgrades.ask(response, request, context);
+        else response.writeStatus('503 Service Unavailable').end('too many consumers');
+      },
       open: (socket: WebSocket<ConsumerData>) => {
         server.sockets++;
         this.#opened(socket);
@@ -229,72 +238,12 @@ export class Consumers {
     });
   }
 
-  #upgrade(response: HttpResponse, request: HttpRequest, context: us_socket_context_t): void {
-    if (this.#consumers.size + this.#asking.size >= this.#limits.maxConsumers) {
-      response.writeStatus('503 Service Unavailable').end('too many consumers');
-      return;
-    }
-    let asked: Asked;
-    try {
-      asked = readAsked(request.getQuery(), this.#log.nextSeq, Date.now());
-    } catch (error) {
-      if (!(error instanceof BadParameter)) throw error;
-      response.writeStatus('400 Bad Request').writeHeader('content-type', 'application/json').end(error.json);
-      return;
-    }
-    const consumer = ++this.#lastNumber;
-    this.#asking.set(consumer, {
-      response,
-      context,
-      key: request.getHeader('sec-websocket-key'),
-      protocol: chosenProtocol(request),
-      extensions: request.getHeader('sec-websocket-extensions'),
-      asked,
-    });
-    response.onAborted(() => {
-      // Also when its upgrade was answered and the thread closes everything.
-      if (this.#asking.delete(consumer)) this.#hooks.post({ type: 'consumer-gone', consumer });
-    });
-    this.#hooks.post({
-      type: 'consumer-asks',
-      consumer,
-      request: {
-        token: shownToken(request),
-        origin: request.getHeader('origin'),
-        host: request.getHeader('host'),
-        address: addressText(response.getRemoteAddress()),
-        name: asked.name,
-      },
-    });
-  }
-
-  /** The answer to an upgrade, or a change of what an open consumer may see. */
+  /** A verdict about an open consumer. */
   #judged(number: number, verdict: Verdict): void {
-    const asking = this.#asking.get(number);
-    if (asking !== undefined) {
-      if (verdict.kind === 'refused') return this.#refuse(number, asking, verdict);
-      return this.#upgradeCork!.run(() => this.#accept(number, asking, verdict));
-    }
     const consumer = this.#consumers.get(number);
     if (consumer === undefined || consumer.goodbye !== undefined) return;
     if (verdict.kind === 'granted') this.#granted(consumer, verdict);
     else this.#stop(consumer);
-  }
-
-  #refuse(number: number, { response }: Asking, { status, text }: Refused): void {
-    this.#asking.delete(number);
-    response.cork(() => response.writeStatus(status).end(text));
-    this.#hooks.post({ type: 'consumer-gone', consumer: number });
-  }
-
-  #accept(number: number, asking: Asking, verdict: Verdict): void {
-    // It may have gone while it waited.
-    if (!this.#asking.delete(number)) return;
-    const { response, key, protocol, extensions, context, asked } = asking;
-    response.upgrade<ConsumerData>({ number, asked }, key, protocol, extensions, context);
-    const consumer = this.#consumers.get(number);
-    if (consumer === undefined || consumer.goodbye !== undefined) return;
-    if (verdict.kind === 'granted') this.#granted(consumer, verdict);
   }
 
   #opened(socket: WebSocket<ConsumerData>): void {
@@ -348,6 +297,8 @@ export class Consumers {
   #start(consumer: Consumer, scope: Scope | undefined, cursor: number | undefined): void {
     const { asked, outlet, pausedSeq } = consumer;
     const { filter, durableOnly, name } = asked;
+    const bad = beyondEnd(asked, this.#log.nextSeq);
+    if (bad !== undefined) return this.#leave(consumer, BAD_PARAMETER, `${bad.parameter} ${bad.message}`);
     const positions = asked.from !== undefined || name !== undefined;
     let from = asked.from ?? { kind: 'latest' };
     if (pausedSeq > 0) from = { kind: 'seq', seq: pausedSeq };

@@ -2,16 +2,17 @@
  * What the query of an upgrade asks for:
  *
  *   batch=1                        many records in a message
- *   from=N | earliest | latest | TIME   where to start
+ *   from=N | earliest | latest | TIME | 15m   where to start
  *   consumer=NAME                  a cursor of that name: goes on where it stopped
  *   durable=1                      only what is fsynced
- *   node, pot, pot_type, event_type, text, since, until    a filter, see query/filter.ts
+ *   node, pot, pot_type, event_type, text, since, until, records    a filter, see query/parse-filter.ts
  *
  * Runs in the aggregator; pure. What cannot be understood is refused, with the parameter named. Unknown parameters
  * are let be: clients and proxies add their own.
  */
 import { LIMITS } from '../limits.js';
 import type { Filter, Start } from '../query/filter.js';
+import { FilterError, parseFilter, parseTime } from '../query/parse-filter.js';
 
 export interface Asked {
   readonly batch: boolean;
@@ -45,16 +46,25 @@ export class BadParameter extends Error {
 
 const NAME = /^[A-Za-z0-9._-]+$/;
 
-/** Throws a BadParameter. `nextSeq`: the number that the next record gets. */
-export function readAsked(query: string, nextSeq: number, nowMs: number): Asked {
+/** Throws a BadParameter. */
+export function readAsked(query: string, nowMs: number): Asked {
   const parameters = new URLSearchParams(query);
   return {
     batch: parameters.get('batch') === '1',
     durableOnly: flag(parameters, 'durable'),
-    from: readFrom(only(parameters, 'from'), nextSeq, nowMs),
-    filter: undefined,
+    from: readFrom(only(parameters, 'from'), nowMs),
+    filter: readFilter(parameters, nowMs),
     name: readName(only(parameters, 'consumer')),
   };
+}
+
+/**
+ * Numbers are never given twice, so a start beyond the end comes of another log than this one. Whoever waited for it would
+ * wait for records that have nothing to do with those it has.
+ */
+export function beyondEnd({ from }: Asked, nextSeq: number): BadParameter | undefined {
+  if (from?.kind !== 'seq' || from.seq <= nextSeq) return undefined;
+  return new BadParameter('from', `lies beyond the end of the log, which is ${nextSeq}`, nextSeq);
 }
 
 function readName(name: string | undefined): string | undefined {
@@ -65,21 +75,32 @@ function readName(name: string | undefined): string | undefined {
   );
 }
 
-function readFrom(text: string | undefined, nextSeq: number, nowMs: number): Start | undefined {
+function readFrom(text: string | undefined, nowMs: number): Start | undefined {
   if (text === undefined) return undefined;
   if (text === 'earliest' || text === 'latest') return { kind: text };
   if (/^\d{1,16}$/.test(text)) {
     const seq = Number(text);
     if (seq < 1) throw new BadParameter('from', 'is no sequence number: they begin with 1');
-    if (seq > nextSeq)
-      throw new BadParameter('from', `lies beyond the end of the log, which is ${nextSeq}`, nextSeq);
+    if (!Number.isSafeInteger(seq)) throw new BadParameter('from', 'is no sequence number: too large');
     return { kind: 'seq', seq };
   }
-  const timeMs = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN;
-  if (Number.isNaN(timeMs))
-    throw new BadParameter('from', 'is neither a sequence number, nor earliest, latest or a time (ISO 8601)');
-  if (timeMs > nowMs) throw new BadParameter('from', 'is a time to come', nextSeq);
+  const timeMs = /^\d+$/.test(text) ? undefined : parseTime(text, nowMs);
+  if (timeMs === undefined)
+    throw new BadParameter(
+      'from',
+      'is neither a sequence number, nor earliest, latest, a time (2026-11-21T16:00:00Z) or how long ago (15m)',
+    );
+  if (timeMs > nowMs) throw new BadParameter('from', 'is a time to come');
   return { kind: 'time', timeMs };
+}
+
+function readFilter(parameters: URLSearchParams, nowMs: number): Filter | undefined {
+  try {
+    return parseFilter((parameter) => parameters.getAll(parameter), nowMs);
+  } catch (error) {
+    if (error instanceof FilterError) throw new BadParameter(error.parameter, error.message);
+    throw error;
+  }
 }
 
 function flag(parameters: URLSearchParams, name: string): boolean {

@@ -131,7 +131,7 @@ const AGGREGATOR_METRICS: Record<AggregatorField, Definition> = {
   consumers_total: counter('consumer_connections_total', 'WebSocket consumers that ever connected.'),
   consumers_cut_off: counter(
     'consumers_cut_off_total',
-    'WebSocket consumers closed because they were too slow.',
+    'WebSocket consumers closed because they did not read the answers to what they asked.',
   ),
   consumers_in_log: gauge(
     'consumers_in_log',

@@ -5,7 +5,9 @@
  *   1. every record of the log was sent by somebody (or is Core's own notice), byte for byte
  *   2. no event is there twice, events of a node are in the order of their numbers
  *   3. every acknowledged event is there
- *   4. every consumer was given what it says, exactly that, in order, nothing twice, nothing left out
+ *   4. an event that was refused, and acknowledged, is a dead letter
+ *   5. the ledger says of each node what is in the log, and its equation holds
+ *   6. every consumer was given what it says, exactly that, in order, nothing twice, nothing left out
  */
 import { crc32 } from 'node:zlib';
 import { messageName } from '../node-frames.js';
@@ -18,7 +20,26 @@ export interface NodeEvidence {
   readonly ids: ReadonlySet<bigint>;
   readonly acked: number;
   readonly highest: number;
+  /** Never sent. */
   readonly skipped: (seq: number) => boolean;
+  /** Not a valid event. */
+  readonly refused: (seq: number) => boolean;
+}
+
+/** What Core says of a node. */
+export interface AccountEvidence {
+  readonly node_name: string;
+  readonly frames: number;
+  readonly accepted: number;
+  readonly duplicates: number;
+  readonly refused: number;
+  readonly events: number;
+  readonly logged_events: number;
+  readonly logged_records: number;
+  readonly records: number;
+  readonly taken_seq: number;
+  readonly durable_seq: number;
+  readonly balanced: boolean;
 }
 
 export interface ConsumerEvidence {
@@ -34,6 +55,9 @@ export interface Evidence {
   readonly seed: number;
   /** Without newlines; the first one has sequence number 1. */
   readonly lines: readonly string[];
+  /** Their frames. */
+  readonly deadLetters: readonly string[];
+  readonly accounts: readonly AccountEvidence[];
   readonly nodes: readonly NodeEvidence[];
   readonly consumers: readonly ConsumerEvidence[];
 }
@@ -45,6 +69,8 @@ const NOTICES = ['NodeRegistered', 'NodeDisconnected'];
 export function judge(evidence: Evidence): string[] {
   return [
     ...judgeLog(evidence),
+    ...judgeDeadLetters(evidence),
+    ...judgeAccounts(evidence),
     ...evidence.consumers.flatMap((consumer) => judgeConsumer(consumer, evidence.lines)),
   ];
 }
@@ -75,7 +101,12 @@ export function judgeLog({ seed, lines, nodes }: Evidence): string[] {
       continue;
     }
     const node = owners.get(event.id);
-    if (node === undefined || event.seq > node.highest || node.skipped(event.seq)) {
+    if (
+      node === undefined ||
+      event.seq > node.highest ||
+      node.skipped(event.seq) ||
+      node.refused(event.seq)
+    ) {
       complaints.push(`record ${at + 1} is an event that nobody sent: ${short(line)}`);
       continue;
     }
@@ -92,11 +123,53 @@ export function judgeLog({ seed, lines, nodes }: Evidence): string[] {
   for (const node of nodes) {
     const numbers = found.get(node)!;
     for (let seq = 1; seq <= node.acked; seq++) {
-      if (!numbers.has(seq) && !node.skipped(seq))
+      if (!numbers.has(seq) && !node.skipped(seq) && !node.refused(seq))
         complaints.push(`${node.name}: event ${seq} was acknowledged and is lost`);
     }
   }
   return complaints.slice(0, COMPLAINTS_MAX);
+}
+
+/** Rule 4. */
+export function judgeDeadLetters({ deadLetters, nodes }: Evidence): string[] {
+  const kept = new Set(
+    deadLetters.map((frame) => {
+      const event = eventOf(frame);
+      return event === undefined ? '' : `${event.id}/${event.seq}`;
+    }),
+  );
+  const complaints: string[] = [];
+  for (const { name, ids, acked, refused } of nodes) {
+    for (let seq = 1; seq <= acked; seq++) {
+      if (refused(seq) && ![...ids].some((id) => kept.has(`${id}/${seq}`)))
+        complaints.push(`${name}: event ${seq} was refused and acknowledged, and is no dead letter`);
+    }
+  }
+  return complaints.slice(0, COMPLAINTS_MAX);
+}
+
+/** Rule 5. What came and was not passed on may be forgotten by a crash, by a little; the equation holds all the same. */
+export function judgeAccounts(evidence: Evidence): string[] {
+  const complaints: string[] = [];
+  const counts = countEvents(evidence);
+  for (const node of evidence.nodes) {
+    const account = evidence.accounts.find(({ node_name }) => node_name === node.name);
+    if (account === undefined) {
+      complaints.push(`the ledger does not know ${node.name}`);
+      continue;
+    }
+    const complain = (text: string) => complaints.push(`${node.name}: ${text}: ${JSON.stringify(account)}`);
+    const { frames, accepted, duplicates, refused } = account;
+    if (!account.balanced || frames !== accepted + duplicates + refused)
+      complain('its equation does not hold');
+    if (account.logged_events !== counts.get(node.name))
+      complain(`${counts.get(node.name)} events are in the log`);
+    if (account.events !== account.logged_events || account.records !== account.logged_records)
+      complain('not all that was passed on was written');
+    if (account.taken_seq !== node.acked || account.durable_seq !== node.acked)
+      complain(`${node.acked} is acknowledged`);
+  }
+  return complaints;
 }
 
 function ownersOf(nodes: readonly NodeEvidence[]): Map<bigint, NodeEvidence> {

@@ -6,14 +6,16 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { gunzipSync } from 'node:zlib';
 import { Random } from '../../bench/random.js';
+import { cli } from '../cli-run.js';
 import { afterwards, type Cleanup, CoreProcess, type LogLine } from '../core-process.js';
 import { poll, within } from '../deadline.js';
-import { readLog } from '../event-log.js';
+import { readDeadLetters } from '../event-log.js';
 import { get, post } from '../rest-client.js';
 import { SmallDisk } from '../small-disk.js';
 import { type ConsumerPlan, OracleConsumer } from './consumer.js';
-import type { Evidence } from './judge.js';
+import type { AccountEvidence, Evidence } from './judge.js';
 import { Network } from './network.js';
 import { OracleNode } from './node.js';
 
@@ -23,6 +25,8 @@ export interface WorldOptions {
   readonly breakMs: number;
   readonly nodes: number;
   readonly consumers: readonly ConsumerPlan[];
+  /** Finished segments are compressed. */
+  readonly compress: boolean;
   readonly onRound?: (round: number, fault: string) => void;
 }
 
@@ -38,6 +42,11 @@ const SETTINGS = {
   'auth.totp': 'off',
   'admission.max_errors_per_minute': 0,
 } as const;
+
+const settingsOf = ({ compress }: WorldOptions) => ({
+  ...SETTINGS,
+  'storage.compress': compress ? 'gzip' : 'off',
+});
 
 const DRAIN_MS = 30_000;
 const DISK_MIB = 64;
@@ -100,7 +109,7 @@ export class World {
     const sizeMib = DISK_MIB + Math.ceil((options.breakMs / 1000) * DISK_MIB_PER_SECOND);
     const disk = SmallDisk.mount(cleanup, sizeMib);
     const core = await CoreProcess.start(cleanup, {
-      settings: SETTINGS,
+      settings: settingsOf(options),
       ...(disk === undefined ? {} : { dataDir: join(disk.path, 'data') }),
     });
     const world = new World(cleanup, options, network, streams, disk, core);
@@ -201,11 +210,13 @@ export class World {
           .join('\n'),
     ).catch(complain);
     await Promise.all(this.consumers.map((consumer) => consumer.stop()));
+    const accounts = (await get(port, '/api/v1/ledger/nodes')).json.nodes as AccountEvidence[];
     this.#notice(await this.#core.stop());
-    return this.#evidence(nextSeq);
+    await this.#verify();
+    return this.#evidence(nextSeq, accounts);
   }
 
-  #evidence(nextSeq: number): Evidence {
+  #evidence(nextSeq: number, accounts: readonly AccountEvidence[]): Evidence {
     const lines = this.#lines();
     if (lines.length !== nextSeq - 1)
       this.complaints.push(`${lines.length} records, and the next number is ${nextSeq}`);
@@ -213,13 +224,16 @@ export class World {
     return {
       seed: this.#options.seed,
       lines,
+      deadLetters: readDeadLetters(this.#core.dataDir).map(({ frame }) => frame.toString()),
+      accounts,
       nodes: this.nodes.map((node) => ({
         name: node.name,
         number: node.number,
         ids: node.ids,
         acked: node.acked,
         highest: node.highest,
-        skipped: (seq: number) => node.skipped(seq) || node.refused(seq),
+        skipped: (seq: number) => node.skipped(seq),
+        refused: (seq: number) => node.refused(seq),
       })),
       consumers: this.consumers.map(({ plan, stretches }) => ({
         name: plan.name,
@@ -231,18 +245,28 @@ export class World {
     };
   }
 
-  /** Of the log; where that is not as it must be, what there is of it. */
+  /** Of the log, compressed segments too. Each must be named by the number of its first record. */
   #lines(): readonly string[] {
-    try {
-      return readLog(this.#core.dataDir).lines;
-    } catch (error) {
-      this.complaints.push(`the log: ${(error as Error).message}`);
-      const folder = join(this.#core.dataDir, 'log');
-      const names = readdirSync(folder).filter((name) => name.endsWith('.ndjson'));
-      return names
-        .sort()
-        .flatMap((name) => readFileSync(join(folder, name), 'utf8').split('\n').slice(0, -1));
+    const folder = join(this.#core.dataDir, 'log');
+    const names = readdirSync(folder).filter((name) => /^\d{20}\.ndjson(\.gz)?$/.test(name));
+    const lines: string[] = [];
+    for (const name of names.sort()) {
+      const bytes = readFileSync(join(folder, name));
+      const content = name.endsWith('.gz') ? gunzipSync(bytes) : bytes;
+      if (Number(name.slice(0, 20)) !== lines.length + 1)
+        this.complaints.push(`${name} is there, and the record before it is number ${lines.length}`);
+      if (content.length > 0 && content.at(-1) !== 10) this.complaints.push(`${name} ends inside a record`);
+      for (const line of content.toString('utf8').split('\n').slice(0, -1)) lines.push(line);
     }
+    return lines;
+  }
+
+  /** Indexes, checksums, seals and their chain, as anybody can have them checked. */
+  async #verify(): Promise<void> {
+    const { code, stdout, stderr } = await cli(['log', 'verify', '--dir', this.#core.dataDir], {
+      cwd: this.#core.folder,
+    });
+    if (code !== 0) this.complaints.push(`log verify ended with ${code}\n${stdout}${stderr}`.slice(0, 4000));
   }
 
   #draw(): Fault {
@@ -302,7 +326,7 @@ export class World {
     this.#watchLog();
     between();
     this.#core = await CoreProcess.start(this.#cleanup, {
-      settings: SETTINGS,
+      settings: settingsOf(this.#options),
       folder: this.#core.folder,
       dataDir: this.#core.dataDir,
     });
@@ -331,15 +355,14 @@ export class World {
   }
 }
 
-/** The newest segment's file, for who wants to damage it. */
-export function newestSegment(dataDir: string, names: readonly string[]): { path: string; content: Buffer } {
-  const path = join(
-    dataDir,
-    'log',
-    [...names]
-      .filter((name) => name.endsWith('.ndjson'))
-      .sort()
-      .at(-1)!,
-  );
-  return { path, content: readFileSync(path) };
+/** The newest segment with an event in it, for who wants to damage it. */
+export function newestEvents(dataDir: string): { readonly path: string; readonly content: Buffer } {
+  const folder = join(dataDir, 'log');
+  const names = readdirSync(folder).filter((name) => name.endsWith('.ndjson'));
+  for (const name of names.sort().reverse()) {
+    const path = join(folder, name);
+    const content = readFileSync(path);
+    if (content.includes('{"PotEvent":')) return { path, content };
+  }
+  throw new Error('there is no event in the log');
 }
