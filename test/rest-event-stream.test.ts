@@ -305,6 +305,7 @@ test('where the log has nothing to say a stream does, and to nobody who does not
   assert.equal(stream.readableLength, 3, 'one, until it is taken');
   const taken: string[] = [];
   stream.setEncoding('utf8').on('data', (text: string) => taken.push(text));
+  stream.resume();
   await poll('more of them', () => taken.length > 2 || undefined);
   stream.destroy();
   other.destroy();
