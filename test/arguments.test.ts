@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { parseArguments } from '../src/cli/arguments.js';
 import { helpText } from '../src/cli/help.js';
+import { COMMANDS, WITH_SETTINGS } from '../src/cli/options.js';
 import { parseExpiry } from '../src/cli/times.js';
 import { environmentName, SETTINGS, settingName } from '../src/config/settings.js';
 import { EXIT, FatalError } from '../src/errors.js';
@@ -81,6 +82,12 @@ describe('other commands', () => {
       flags: { 'storage.dir': 'd' },
       tokenFile: 't',
     });
+    assert.deepEqual(parseArguments(['ledger', '--node', 'eu-*', '--json', '--storage.dir', 'd']), {
+      command: 'ledger',
+      node: 'eu-*',
+      json: true,
+      flags: { 'storage.dir': 'd' },
+    });
     assert.deepEqual(parseArguments(['status', '--url', 'http://h', '--token-file', 't']), {
       command: 'status',
       url: 'http://h',
@@ -115,7 +122,7 @@ describe('other commands', () => {
     assert.equal(refusal('--url', 'http://h'), '--url belongs to the commands status and tail, not to run');
     assert.equal(
       refusal('tail', '--proxy.port', '1'),
-      '--proxy.port belongs to the commands run, status, ledger, token and enroll, not to tail',
+      `--proxy.port belongs to the commands ${WITH_SETTINGS.slice(0, -1).join(', ')} and ${WITH_SETTINGS.at(-1)}, not to tail`,
     );
   });
 });
@@ -225,16 +232,10 @@ describe('what nobody knows is refused, with a suggestion where one is near', ()
     [['-x'], 'unknown option -x'],
     [['--help=1'], '--help takes no value'],
     [['stats'], 'unknown command stats, did you mean status?'],
-    [
-      ['\u001b[2J'],
-      'unknown command \\u001b[2J; commands: run, status, tail, ledger, token, enroll, help, version',
-    ],
+    [['\u001b[2J'], `unknown command \\u001b[2J; commands: ${Object.keys(COMMANDS).join(', ')}`],
     [['run', 'fast'], 'unexpected argument fast behind run'],
     [['run', '--', '--proxy.port'], 'unexpected argument --proxy.port behind run'],
-    [
-      ['constructor'],
-      'unknown command constructor; commands: run, status, tail, ledger, token, enroll, help, version',
-    ],
+    [['constructor'], `unknown command constructor; commands: ${Object.keys(COMMANDS).join(', ')}`],
   ];
   for (const [argv, message] of cases) {
     test(JSON.stringify(argv), () => assert.equal(refusal(...argv), message));
