@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { parseArguments } from '../src/cli/arguments.js';
 import { helpText } from '../src/cli/help.js';
+import { COMMANDS, WITH_SETTINGS } from '../src/cli/options.js';
 import { parseExpiry } from '../src/cli/times.js';
 import { environmentName, SETTINGS, settingName } from '../src/config/settings.js';
 import { EXIT, FatalError } from '../src/errors.js';
@@ -80,6 +81,12 @@ describe('other commands', () => {
       config: 'f',
       flags: { 'storage.dir': 'd' },
       tokenFile: 't',
+    });
+    assert.deepEqual(parseArguments(['ledger', '--node', 'eu-*', '--json', '--storage.dir', 'd']), {
+      command: 'ledger',
+      node: 'eu-*',
+      json: true,
+      flags: { 'storage.dir': 'd' },
     });
     assert.deepEqual(parseArguments(['status', '--url', 'http://h', '--token-file', 't']), {
       command: 'status',
