@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { matchesPattern } from '../src/access/pattern.js';
 import type { Scope } from '../src/access/principal.js';
+import { AGGREGATOR } from '../src/memory/counters.js';
 import { BackendStage } from './backend-stage.js';
 import { poll } from './deadline.js';
 import { seeded } from './framer-run.js';
@@ -90,6 +91,8 @@ class History {
   readonly written: Written[] = [];
   readonly #stage: BackendStage;
   readonly #random: () => number;
+  /** Who had an id last. */
+  readonly #names = new Map<bigint, string>();
   readonly #online: { id: bigint; name: string; session: number; sessionAt: number }[] = [];
   /** Ids are few, so that names come back under the ids of others. */
   readonly #ids = [1n, 2n ** 53n + 1n, 2n ** 64n - 1n, 12345678901234567890n];
@@ -118,6 +121,13 @@ class History {
     if (free.length === 0) return;
     const id = free[Math.floor(this.#random() * free.length)]!;
     const name = NAMES[Math.floor(this.#random() * NAMES.length)]!;
+    // As the registrar does: what another name has left under the id is in the log before the id stands for the new one.
+    if ((this.#names.get(id) ?? name) !== name)
+      await poll(
+        'the ring was read',
+        () => this.#stage.counters[AGGREGATOR.next_seq]! > this.written.length || undefined,
+      );
+    this.#names.set(id, name);
     const session = this.#stage.connect({ id, name });
     // Main knows of it before the shard has said so.
     if (this.#random() < 0.5) await turn();
