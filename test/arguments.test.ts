@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { parseArguments } from '../src/cli/arguments.js';
 import { helpText } from '../src/cli/help.js';
-import { COMMANDS, WITH_SETTINGS } from '../src/cli/options.js';
 import { parseExpiry } from '../src/cli/times.js';
 import { environmentName, SETTINGS, settingName } from '../src/config/settings.js';
 import { EXIT, FatalError } from '../src/errors.js';
