@@ -379,6 +379,7 @@ test('a place that the disk cannot read costs the batch it is in', () =>
     const [from, to, reason] = gaps[0]!;
     assert.equal(reason, 'damaged');
     assert.deepEqual(got, [...stage.lines.slice(0, from - 1), ...stage.lines.slice(to - 1)]);
-    const offsets = stage.lines.reduce<number[]>((all, text) => [...all, all.at(-1)! + text.length + 1], [0]);
+    const offsets = [0];
+    for (const text of stage.lines) offsets.push(offsets.at(-1)! + text.length + 1);
     assert.ok(offsets[from - 1]! <= bad && bad < offsets[to - 1]!, 'the bad place is in the gap');
   }));
