@@ -285,6 +285,9 @@ napi_value kernel(napi_env env, napi_callback_info) {
   return result;
 }
 
+// Which functions there are and what they take: one more with each change, here and in addon.ts.
+constexpr uint32_t INTERFACE = 2;
+
 // What was buffered for a slow consumer goes back to the system when it is freed. Left alone, glibc raises this threshold
 // to 32 MiB the first time such a buffer is freed, and keeps the next ones.
 void bound_allocator() {
@@ -308,6 +311,9 @@ napi_value init(napi_env env, napi_value exports) {
     napi_create_function(env, entry.name, NAPI_AUTO_LENGTH, entry.function, nullptr, &function);
     napi_set_named_property(env, exports, entry.name, function);
   }
+  napi_value interface;
+  napi_create_uint32(env, INTERFACE, &interface);
+  napi_set_named_property(env, exports, "interface", interface);
 #ifdef HONEYBEE_CRC32
   if (checksum().supported()) {
     napi_value function;

@@ -58,7 +58,11 @@ export interface Addon {
   /** `done` is given 0, or the errno of a write that failed: an fsync of the same descriptor does not tell of it any more. */
   trim(fd: number, offset: number, length: number, done: (errno: number) => void): void;
   kernel(): string;
+  readonly interface: number;
 }
+
+/** Of an addon that fits this file; the same stands in addon.cc. */
+const INTERFACE = 2;
 
 /** From dist/src/native/ to the package root, where scripts/native.mjs puts it. */
 const ADDON_FILE = fileURLToPath(new URL('../../../build/honeybee.node', import.meta.url));
@@ -76,7 +80,10 @@ export function resolveMode(wanted: 'auto' | 'native' | 'portable'): { mode: Mod
     return { mode: 'portable', why: 'the native addon was not built (no C++ compiler at install)' };
   }
   try {
-    return { mode: 'native', why: `simdjson kernel ${loadAddon().kernel()}` };
+    const addon = loadAddon();
+    if (addon.interface !== INTERFACE)
+      throw new Error('it was built from other sources than this Core, build it again: npm rebuild');
+    return { mode: 'native', why: `simdjson kernel ${addon.kernel()}` };
   } catch (error) {
     if (wanted === 'native') throw error;
     return { mode: 'portable', why: `the native addon does not load: ${String(error)}` };
