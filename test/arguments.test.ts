@@ -115,9 +115,29 @@ describe('other commands', () => {
     assert.equal(refusal('--url', 'http://h'), '--url belongs to the commands status and tail, not to run');
     assert.equal(
       refusal('tail', '--proxy.port', '1'),
-      '--proxy.port belongs to the commands run, status, ledger, token and enroll, not to tail',
+      '--proxy.port belongs to the commands run, status, ledger, token, enroll and log, not to tail',
     );
   });
+});
+
+test('log takes one of its verbs, and where the log is', () => {
+  const plain = { command: 'log', json: false, flags: {} };
+  assert.deepEqual(parseArguments(['log', 'stat']), { ...plain, action: { do: 'stat' } });
+  assert.deepEqual(parseArguments(['log', 'repair', '--dir', 'd', '--json']), {
+    ...plain,
+    action: { do: 'repair' },
+    dir: 'd',
+    json: true,
+  });
+  const chain = 'a'.repeat(64);
+  assert.deepEqual(parseArguments(['log', 'verify', '--public-key=a', '--public-key=b', '--chain', chain]), {
+    ...plain,
+    action: { do: 'verify', publicKeys: ['a', 'b'], chain },
+  });
+  assert.equal(
+    refusal('log', 'stat', '--dir', 'd', '--storage.dir', 'e'),
+    '--dir and --storage.dir say the same: one of the two',
+  );
 });
 
 describe('token', () => {
@@ -227,13 +247,13 @@ describe('what nobody knows is refused, with a suggestion where one is near', ()
     [['stats'], 'unknown command stats, did you mean status?'],
     [
       ['\u001b[2J'],
-      'unknown command \\u001b[2J; commands: run, status, tail, ledger, token, enroll, help, version',
+      'unknown command \\u001b[2J; commands: run, status, tail, ledger, token, enroll, log, help, version',
     ],
     [['run', 'fast'], 'unexpected argument fast behind run'],
     [['run', '--', '--proxy.port'], 'unexpected argument --proxy.port behind run'],
     [
       ['constructor'],
-      'unknown command constructor; commands: run, status, tail, ledger, token, enroll, help, version',
+      'unknown command constructor; commands: run, status, tail, ledger, token, enroll, log, help, version',
     ],
   ];
   for (const [argv, message] of cases) {
