@@ -81,6 +81,12 @@ describe('other commands', () => {
       flags: { 'storage.dir': 'd' },
       tokenFile: 't',
     });
+    assert.deepEqual(parseArguments(['ledger', '--node', 'eu-*', '--json', '--storage.dir', 'd']), {
+      command: 'ledger',
+      node: 'eu-*',
+      json: true,
+      flags: { 'storage.dir': 'd' },
+    });
     assert.deepEqual(parseArguments(['status', '--url', 'http://h', '--token-file', 't']), {
       command: 'status',
       url: 'http://h',
@@ -115,7 +121,7 @@ describe('other commands', () => {
     assert.equal(refusal('--url', 'http://h'), '--url belongs to the commands status and tail, not to run');
     assert.equal(
       refusal('tail', '--proxy.port', '1'),
-      '--proxy.port belongs to the commands run, status, ledger, token, enroll and log, not to tail',
+      '--proxy.port belongs to the commands run, status, ledger, token, enroll, log and deadletter, not to tail',
     );
   });
 });
@@ -247,13 +253,13 @@ describe('what nobody knows is refused, with a suggestion where one is near', ()
     [['stats'], 'unknown command stats, did you mean status?'],
     [
       ['\u001b[2J'],
-      'unknown command \\u001b[2J; commands: run, status, tail, ledger, token, enroll, log, help, version',
+      'unknown command \\u001b[2J; commands: run, status, tail, ledger, token, enroll, deadletter, log, help, version',
     ],
     [['run', 'fast'], 'unexpected argument fast behind run'],
     [['run', '--', '--proxy.port'], 'unexpected argument --proxy.port behind run'],
     [
       ['constructor'],
-      'unknown command constructor; commands: run, status, tail, ledger, token, enroll, log, help, version',
+      'unknown command constructor; commands: run, status, tail, ledger, token, enroll, deadletter, log, help, version',
     ],
   ];
   for (const [argv, message] of cases) {

@@ -9,13 +9,20 @@ import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Principal } from '../src/access/principal.js';
+import { ANONYMOUS_OPEN } from '../src/access/principals.js';
 import { NO_LIMIT } from '../src/access/scope.js';
+import type { FeedItem } from '../src/replay/log-reader.js';
+import { EventFeeds } from '../src/rest/event-feeds.js';
+import { FeedStream } from '../src/rest/feed-stream.js';
 import { REST_LIMITS } from '../src/rest/limits.js';
 import { afterwards, type Cleanup } from './core-process.js';
 import { poll, Watched, within } from './deadline.js';
 import { EventStage } from './event-stage.js';
+import { EVERYTHING } from './log-stage.js';
 
 const SEED = 20_261_122;
+const FEED = { ...EVERYTHING, follow: true };
+const END: FeedItem = { type: 'end', feed: 1, nextSeq: 1 };
 
 interface ServerSentEvent {
   readonly id: string;
@@ -265,4 +272,42 @@ test('where there is nothing to say, it says so, and HEAD asks nothing of the lo
   assert.match(String(head.headers['content-type']), /^text\/event-stream/);
   assert.equal(stage.reader.most, 0);
   assert.equal(REST_LIMITS.streamHeartbeatMs * 2 <= REST_LIMITS.connectionTimeoutMs, true);
+});
+
+test('where the log has nothing to say a stream does, and to nobody who does not take it', async () => {
+  const feeds = new EventFeeds(
+    {
+      open() {
+        let end: (item: FeedItem) => void = () => {};
+        const last = new Promise<FeedItem>((resolve) => {
+          end = resolve;
+        });
+        return { next: () => last, close: () => end(END) };
+      },
+    },
+    { onChange: () => () => {} },
+    { warn: () => {} },
+  );
+  const shape = {
+    heartbeat: { text: ':\n\n', everyMs: 5 },
+    isDone: false,
+    item: () => '',
+    ending: () => '',
+  };
+  const stream = new FeedStream(feeds.open(FEED, ANONYMOUS_OPEN), shape);
+  const other = new FeedStream(feeds.open(FEED, ANONYMOUS_OPEN), shape);
+  let heartbeats = 0;
+  other.on('data', () => {
+    heartbeats += 1;
+  });
+  stream.pause();
+  await poll('another one has had many', () => heartbeats > 20 || undefined);
+  assert.equal(stream.readableLength, 3, 'one, until it is taken');
+  const taken: string[] = [];
+  stream.setEncoding('utf8').on('data', (text: string) => taken.push(text));
+  stream.resume();
+  await poll('more of them', () => taken.length > 2 || undefined);
+  stream.destroy();
+  other.destroy();
+  assert.equal(feeds.size, 0);
 });

@@ -64,8 +64,8 @@ async function allPages(
 
 test('pages, one behind the other, are the log to the byte: both orders, any limit and bounds', async (t) => {
   const stage = await EventStage.start(t, SEED);
-  stage.append(700);
-  for (let round = 0; round < 40; round++) {
+  stage.append(500);
+  for (let round = 0; round < 20; round++) {
     const { random } = stage;
     const order = random.pick(['asc', 'desc'] as const);
     const parameters = new URLSearchParams({ records: 'all' });
@@ -155,7 +155,7 @@ test('what is asked for is what is given: every filter, in pages of both orders 
   const stage = await EventStage.start(t, SEED + 1);
   stage.append(600);
   let given = 0;
-  for (let round = 0; round < 120; round++) {
+  for (let round = 0; round < 70; round++) {
     const { parameters, test: isWanted } = question(stage);
     const order = stage.random.pick(['asc', 'desc'] as const);
     parameters.set('order', order);
@@ -173,7 +173,7 @@ test('what is asked for is what is given: every filter, in pages of both orders 
       assert.equal(JSON.parse(lines.at(-1)!).end.next, null, told);
     }
   }
-  assert.ok(given > 1000, `${given} records in the answers`);
+  assert.ok(given > 600, `${given} records in the answers`);
   assert.equal(stage.reader.open_, 0);
 });
 
@@ -216,6 +216,17 @@ test('a poller gets what has come since, once, while events come in and segments
   }
   await writing;
   assertSameText(texts.join(','), stage.records.map(elementOf).join(','), 'polled');
+});
+
+test('a search that finds nothing has looked at everything', async (t) => {
+  const stage = await EventStage.start(t, SEED + 11);
+  stage.append(300);
+  for (const query of ['text=nowhere', 'text=nowhere&order=asc', 'text=nowhere&after=0&before=301'])
+    assert.deepEqual(
+      (await page(stage, query)).page,
+      { events: [], next: null, first_seq: 1, last_seq: 300, gaps: [] },
+      query,
+    );
 });
 
 test('by default the newest events come first, and events only', async (t) => {

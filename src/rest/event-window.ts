@@ -82,7 +82,8 @@ export class EventWindow {
   end(endSeq: number): void {
     this.#isEnd = true;
     const { firstSeq, nextSeq } = this.#bounds;
-    if (this.#low === undefined) this.#looked(this.#isAscending ? firstSeq : nextSeq, endSeq);
+    if (this.#isAscending) this.#looked(this.#low ?? firstSeq, endSeq);
+    else this.#looked(endSeq, this.#low === undefined ? nextSeq : this.#high);
   }
 
   get position(): Position {

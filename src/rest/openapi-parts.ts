@@ -16,13 +16,15 @@ export const ABOUT = `Nodes, honeypots, commands and the state of a HoneyBee Cor
 
 **Lists.** With \`limit\` the answer is a page: \`next\`, and a \`Link\` header with \`rel="next"\`, say where the following one starts. What is there all the time is on exactly one page, whoever else comes and goes. Without \`limit\` the whole list comes, however long. A parameter that is not known is an error.
 
+**Events.** Pages and lines of the log at \`/api/v1/events\`, as they come at \`/api/v1/events/stream\`; cursors are sequence numbers, name the last record that was seen, and stay good over restarts. The same filters as on the WebSocket: \`node\`, \`pot\`, \`pot_type\`, \`event_type\` (patterns with \`*\`, several with commas), \`text\`, \`since\`, \`until\`.
+
 **ETags.** Lists and single nodes have one; sent back in \`If-None-Match\` it saves the answer while nothing in it has changed (304).
 
 **Request ids.** Every answer has \`X-Request-Id\`: the one of the request where that is 1 to 128 of \`A-Z a-z 0-9 . _ -\`, else a new one. It stands in the problem, in the log and in the audit trail.
 
 **Rate limit.** Requests are counted per token, or per address (of IPv6: its /64) without one: \`RateLimit-Policy\` and \`RateLimit\` say how many are allowed and left; beyond, 429 with \`Retry-After\`.
 
-**Bodies** are JSON, \`Content-Type: application/json\`, nothing else.`;
+**Bodies** are JSON, \`Content-Type: application/json\`; another type only where a route takes it.`;
 
 export const PROBLEM_SCHEMA = {
   type: 'object',

@@ -22,7 +22,9 @@ const Gap = Type.Object(
 const StoredEvent = Type.Object(
   {
     seq: Type.Integer({ description: 'sequence number' }),
-    received: moment('when Core received it'),
+    received: moment(
+      'when Core received it, or what was written with it: as exact as storage.fsync_interval_ms',
+    ),
     event: Type.Object({}, { description: 'the record as it is in the log', additionalProperties: true }),
   },
   { description: 'a record of the log' },
