@@ -24,7 +24,7 @@ const MAY_IMPORT = {
   replay: [...BASE, 'access', 'config', 'log', 'memory', 'native', 'protocol', 'query'],
   keeper: [...BASE, 'config', 'log', 'memory', 'native'],
   consumers: [...BASE, 'access', 'query', 'replay', 'state', 'stream'],
-  'dead-letters': [...BASE, 'native'],
+  'dead-letters': [...BASE, 'log', 'memory', 'registry', 'shard'],
   state: [...BASE],
   access: [...BASE, 'config', 'state'],
   enrolment: [...BASE, 'config', 'protocol', 'state'],

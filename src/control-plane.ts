@@ -17,6 +17,9 @@ import type { Config } from './config/config.js';
 import { originsOf } from './config/values.js';
 import { Cursors } from './consumers/cursors.js';
 import type { Control } from './control.js';
+import { ReplayMarks } from './dead-letters/marks.js';
+import { DeadLetterReader } from './dead-letters/reader.js';
+import { Replays } from './dead-letters/replays.js';
 import { Doorkeeper } from './enrolment/doorkeeper.js';
 import type { Gate } from './gate/gate.js';
 import { Registrar } from './gate/registrar.js';
@@ -25,7 +28,6 @@ import type { ShardDoor } from './gate/shard-door.js';
 import type { KeeperThread } from './keeper/keeper-thread.js';
 import type { Ledger } from './ledger/ledger.js';
 import { LIMITS } from './limits.js';
-import { newestDeadLetters } from './log/dead-letter-reader.js';
 import type { Mode } from './native/addon.js';
 import type { RegistryJournal } from './registry/journal.js';
 import { REGISTRY_LIMITS } from './registry/limits.js';
@@ -116,6 +118,7 @@ export class ControlPlane {
   readonly registrar: Registrar;
   readonly commands: CommandCenter;
   readonly backends: Backends;
+  readonly deadLetters: Replays;
   readonly rest: RestServer;
   readonly #registry: NodeRegistry;
   readonly #saver: RegistrySaver;
@@ -151,6 +154,8 @@ export class ControlPlane {
       },
       (message) => parts.tell(message),
     );
+    this.deadLetters = this.#makeDeadLetters(parts);
+    this.registrar.isReplaying = (nodeId, name) => this.deadLetters.isUnderWay(nodeId, name);
     this.rest = this.#makeRest(parts);
     const everySecond = setInterval(() => {
       stats.sample(performance.now());
@@ -199,7 +204,7 @@ export class ControlPlane {
   /** Nobody is answered any more. */
   async close(): Promise<void> {
     for (const clock of this.#clocks) clearInterval(clock);
-    await Promise.all([this.backends.close(), this.rest.close()]);
+    await Promise.all([this.backends.close(), this.rest.close(), this.deadLetters.close()]);
   }
 
   /** What is not in the state yet is written. The shards have ended. */
@@ -225,6 +230,18 @@ export class ControlPlane {
     if (commands.unreadable > 0)
       logger.warn({ entries: commands.unreadable }, 'commands in the state cannot be read: left out');
     return commands;
+  }
+
+  #makeDeadLetters({ config, control, shards, ledger }: ControlPlaneParts): Replays {
+    const folder = join(config.storage.dir, 'dead-letters');
+    return new Replays({
+      reader: new DeadLetterReader(folder, matchesPattern),
+      marks: new ReplayMarks(folder),
+      nodes: this.#registry,
+      shards,
+      ledger,
+      mustProve: (name) => config.tls.match_node_name || control.enrolments.get(name) !== undefined,
+    });
   }
 
   #makeRest(parts: ControlPlaneParts): RestServer {
@@ -253,7 +270,6 @@ export class ControlPlane {
       stats,
       metrics,
       admission: () => gate.counts(),
-      newestDeadLetters: (limit) => newestDeadLetters(join(config.storage.dir, 'dead-letters'), limit),
       about: () => ({ version, mode, startedAtMs, uptimeMs: Date.now() - startedAtMs }),
       health: () => parts.health(),
     });
@@ -264,6 +280,7 @@ export class ControlPlane {
         view,
         removal: { remove: (id) => this.remove(id) },
         commands: this.commands,
+        deadLetters: this.deadLetters,
         log: {
           reader: parts.reader,
           ledger: parts.ledger,

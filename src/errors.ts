@@ -59,6 +59,8 @@ export const EXIT = {
   /** What was asked to be checked is not as it should be. */
   faults: 1,
   usage: 64,
+  /** Not all of what a command was asked to do could be done: something was refused, or is not there. */
+  dataError: 65,
   /** A port is in use or cannot be bound. */
   unavailable: 69,
   /** A broken invariant, or a thread that Core cannot live without died. */

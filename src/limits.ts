@@ -38,6 +38,25 @@ export const LIMITS = {
   /** First bytes of a refused frame that the dead-letter log keeps. Nodes are told to keep frames under 64 KiB; a longer
    *  one cannot be replayed. */
   deadLetterFrameBytes: 64 * KiB,
+  /** A line of the dead-letter log: those bytes in base64, names, and the reason. What reads lines looks no further. */
+  deadLetterLineBytes: 96 * KiB,
+  /** The longest file of dead letters; one gives way at a time. A shorter bound for all has eight files nevertheless, so
+   *  that must be eight lines at least. */
+  deadLetterFileBytes: 32 * MiB,
+  deadLetterBytesMin: 1 * MiB,
+  /** Numbers of dead letters are reserved on disk so many at a time. */
+  deadLetterReservation: 2 ** 20,
+  /** A page of dead letters ends short after so many bytes of rows, or after so many that it has looked at. */
+  deadLetterPageBytes: 2 * MiB,
+  deadLetterScanBytes: 32 * MiB,
+  /** Readers of the dead letters at once: each holds a slice of a file in main's memory. */
+  deadLetterReaders: 4,
+  /** Dead letters that Core remembers were tried again: 50 bytes of memory each. Those that have given way are forgotten;
+   *  with as many, no more are tried. */
+  replayMarks: 2 ** 20,
+  /** Frames under way to be tried again: each holds a slice of a file in main's memory, too. And how long somebody waits. */
+  replaysAtOnce: 32,
+  replayTimeoutMs: 10_000,
   /** Refused frames an unregistered connection may send before it is closed (a port scan, HTTP, TLS). */
   refusedBeforeRegistration: 8,
   /** Connections that wait for their turn to be handed to a shard, all addresses together: as many as there may be

@@ -116,6 +116,8 @@ export class Core {
     this.#sessions = new Sessions(table, shards);
     this.#aggregator = new AggregatorThread(config, mode, aggregatorCounters, ground.ledger.table, {
       onDisk: (full) => this.#onDisk(full),
+      onDeadLettersDropped: (first, next) =>
+        logger.warn({ first, next }, 'the oldest dead letters gave way (storage.dead_letter_bytes)'),
       onReaderWanted: () => this.#reader.wanted(),
       onRowFree: (row) => ground.ledger.left(row),
       onLedgerTrouble: (message) => logger.warn({ message }, "the ledger's checkpoint cannot be written"),
@@ -137,6 +139,8 @@ export class Core {
         ),
     });
     ground.ledger.onForgotten = (row) => this.#aggregator.forgetRow(row);
+    // Retention deletes nothing before it was told.
+    ground.kept.cursors.onOldest = (oldest) => this.#keeper.useCursor(oldest);
     this.#shards = new ShardSupervisor(
       {
         config,
@@ -154,6 +158,7 @@ export class Core {
         onReady: (slot) => this.#plane.registrar.noticesGiven(slot),
         onDeath: (slot) => {
           this.#gate.abandon(slot);
+          this.#plane.deadLetters.abandon(slot);
           return this.#plane.registrar.abandon(slot);
         },
       },
@@ -277,6 +282,9 @@ export class Core {
       case 'closed':
       case 'command-sent':
         this.#plane.receive(message);
+        break;
+      case 'replayed':
+        this.#plane.deadLetters.receive(message);
         break;
       case 'refused': {
         const { type: _, ...entry } = message;

@@ -127,6 +127,7 @@ export class BackendStage {
     const mode = resolveMode((process.env.HONEYBEE_INGEST_MODE as 'auto' | undefined) || 'auto').mode;
     this.aggregator = new AggregatorThread(config, mode, this.counters, createLedgerTable(16), {
       onDisk: () => {},
+      onDeadLettersDropped: () => {},
       onReaderWanted: () => this.reader.wanted(),
       onRowFree: () => {},
       onLedgerTrouble: () => {},

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { LIMITS } from '../src/limits.js';
 import { CoreProcess } from './core-process.js';
 import { poll } from './deadline.js';
 import { type DeadLetter, readDeadLetters } from './event-log.js';
@@ -89,7 +90,7 @@ test('every bad frame gets its code and a dead letter, and costs only itself', a
       assert.equal(letter.code, code);
       assert.match(letter.reason, reason);
       assert.equal(letter.size, whole.length);
-      assert.ok(letter.frame.equals(whole.subarray(0, 4096)), letter.node_name!);
+      assert.ok(letter.frame.equals(whole.subarray(0, LIMITS.deadLetterFrameBytes)), letter.node_name!);
       assert.match(letter.remote, /^127\.0\.0\.1:\d+$/);
       assert.ok(Math.abs(Date.parse(letter.time) - Date.now()) < 120_000);
     }
@@ -254,7 +255,10 @@ test('a frame above the limit', async (t) => {
     ['lines', 'exact', 'objects'].map((name) => [name, 'INVALID_MESSAGE_FORMAT']),
     'one dead letter each, not one for every piece',
   );
-  assert.ok(letters.every(({ frame: kept }) => kept.length === 4096));
+  for (const { frame: kept, size, truncated } of letters) {
+    assert.ok(size > MAX_FRAME_BYTES);
+    assert.deepEqual([kept.length, truncated], [Math.min(size, 64 * 1024), size > 64 * 1024]);
+  }
 });
 
 test('a node that never reads its answers is closed before they fill the memory', async (t) => {

@@ -130,7 +130,7 @@ test('a dead letter that was torn does not take the next one with it', async (t)
   await node.answer('Error');
   await node.end();
   await first.stop();
-  const file = join(first.dataDir, 'dead-letters', 'dead-letters.ndjson');
+  const file = join(first.dataDir, 'dead-letters', '00000000000000000001.ndjson');
   appendFileSync(file, readFileSync(file).subarray(0, 60));
   const second = await CoreProcess.start(t, { folder });
   const other = await NodeClient.register(second.ports.node_port, { id: 2n, name: 'second' });

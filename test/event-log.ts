@@ -16,6 +16,7 @@ import {
 import { messageName, nodeIdOf } from './node-frames.js';
 
 export interface DeadLetter {
+  readonly id: number;
   readonly time: string;
   readonly code: string;
   readonly reason: string;
@@ -24,7 +25,9 @@ export interface DeadLetter {
   readonly node_name: string | null;
   readonly remote: string;
   readonly size: number;
-  /** First 4 KiB of the frame. */
+  readonly truncated: boolean;
+  readonly masked: boolean;
+  /** Its first 64 KiB. */
   readonly frame: Buffer;
 }
 
@@ -80,10 +83,15 @@ function checkIndex(file: string, firstSeq: number, data: Buffer): number {
 }
 
 export function readDeadLetters(dataDir: string): DeadLetter[] {
-  const files = ['dead-letters.1.ndjson', 'dead-letters.ndjson'].map((name) =>
-    join(dataDir, 'dead-letters', name),
-  );
-  const lines = files.filter((file) => existsSync(file)).flatMap((file) => splitLines(readFileSync(file)));
+  const folder = join(dataDir, 'dead-letters');
+  const names = existsSync(folder) ? readdirSync(folder) : [];
+  const files = names.filter((name) => /^\d{20}\.ndjson$/.test(name)).sort();
+  const lines = files.flatMap((file) => {
+    const own = splitLines(readFileSync(join(folder, file)));
+    for (const [n, line] of own.entries())
+      assert.equal((JSON.parse(line) as DeadLetter).id, Number.parseInt(file, 10) + n, `${file}: line ${n}`);
+    return own;
+  });
   return lines.map((line) => {
     const letter = JSON.parse(line) as DeadLetter & { bytes: string };
     const nodeId = /^\{[^{]*?"node_id":(\d+|null)/.exec(line)![1]!;

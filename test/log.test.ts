@@ -7,7 +7,6 @@ import { existsSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { DeadLetterLog } from '../src/log/dead-letter-log.js';
 import {
   decodeIndexEntry,
   decodeIndexHeader,
@@ -213,54 +212,5 @@ describe('a write that fails', {
     assert.ok(isDiskFull(Object.assign(new Error(), { code: 'EDQUOT' })));
     assert.ok(!isDiskFull(Object.assign(new Error(), { code: 'EIO' })));
     assert.ok(!isDiskFull(new Error('ENOSPC')));
-  });
-});
-
-describe('the dead-letter log', () => {
-  const letter = (number: number) => Buffer.from(`{"letter":${number},"pad":"${'-'.repeat(number % 30)}"}\n`);
-  const files = (folder: string) =>
-    ['dead-letters.1.ndjson', 'dead-letters.ndjson']
-      .map((name) => join(folder, name))
-      .filter((file) => existsSync(file));
-
-  it('keeps the newest letters, in order, whole, and no more bytes than it may', (t) => {
-    const folder = join(temporaryFolder(t), 'dead-letters');
-    const maxBytes = 2_000;
-    let log = new DeadLetterLog(folder, maxBytes);
-    for (let number = 0; number < 400; number++) {
-      log.append(letter(number));
-      if (number % 57 === 56) {
-        log.close();
-        log = new DeadLetterLog(folder, maxBytes);
-      }
-      const kept = files(folder).map((file) => readFileSync(file, 'utf8'));
-      assert.ok(kept.join('').length <= maxBytes, `${kept.join('').length} bytes`);
-      const letters = kept.join('').split('\n').slice(0, -1);
-      const first = number + 1 - letters.length;
-      assert.deepEqual(
-        letters,
-        Array.from({ length: letters.length }, (_, i) =>
-          letter(first + i)
-            .toString()
-            .trim(),
-        ),
-      );
-      assert.ok(number < 10 || letters.length >= 10, 'too little is kept');
-    }
-    log.close();
-  });
-
-  it('keeps a letter that is larger than half of what it may hold', (t) => {
-    const folder = temporaryFolder(t);
-    const log = new DeadLetterLog(folder, 100);
-    const large = Buffer.from(`"${'x'.repeat(200)}"\n`);
-    log.append(letter(1));
-    log.append(large);
-    log.append(letter(2));
-    log.close();
-    assert.deepEqual(
-      files(folder).map((file) => readFileSync(file, 'utf8')),
-      [large.toString(), letter(2).toString()],
-    );
   });
 });

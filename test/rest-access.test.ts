@@ -30,6 +30,7 @@ import { Stats } from '../src/telemetry/stats.js';
 import { afterwards, temporaryFolder } from './core-process.js';
 import { idleCommands } from './idle-commands.js';
 import { idleLog } from './idle-log.js';
+import { QuietLetters } from './quiet-letters.js';
 
 type Limit = 'all' | 'nodes' | 'events';
 
@@ -83,6 +84,9 @@ const TABLE: Readonly<Record<string, Row>> = {
   'GET /api/v1/ledger/nodes': { roles: READ, scopes: EVERY_SCOPE },
   'GET /api/v1/log': { roles: READ, scopes: ['all', 'events'] },
   'GET /api/v1/dead-letters': { roles: READ, scopes: ['all'] },
+  'GET /api/v1/dead-letters/:id': { roles: READ, scopes: ['all'] },
+  'GET /api/v1/dead-letters/:id/bytes': { roles: READ, scopes: ['all'] },
+  'POST /api/v1/dead-letters/:id/replay': { roles: ADMIN, scopes: ['all'] },
   'GET /api/v1/audit': { roles: ADMIN, scopes: ['all'] },
   'GET /api/v1/tokens': { roles: ADMIN, scopes: ['all'] },
   'POST /api/v1/tokens': { roles: ADMIN, scopes: ['all'] },
@@ -159,6 +163,7 @@ class Rest {
         debug: { killShard() {}, killAggregator() {}, killReader() {}, killKeeper() {} },
         removal: { remove: async () => true },
         commands: idleCommands(rest.registry),
+        deadLetters: new QuietLetters(),
         log: idleLog(),
         metrics: createRestMetrics(metrics.registry),
         view: createCoreView({
@@ -168,7 +173,6 @@ class Rest {
           stats,
           metrics,
           admission: () => NO_ADMISSION,
-          newestDeadLetters: async () => [],
           about: () => ({ version: '1', mode: 'portable', startedAtMs: 1, uptimeMs: 1 }),
           health: () => ({ status: 'ok' }),
         }),

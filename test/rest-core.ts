@@ -27,6 +27,7 @@ import { Stats } from '../src/telemetry/stats.js';
 import { idleCommands } from './idle-commands.js';
 import { idleLog } from './idle-log.js';
 import { openAdministration } from './open-administration.js';
+import { QuietLetters } from './quiet-letters.js';
 
 export const STARTED_MS = Date.UTC(2026, 10, 20, 12, 0, 0);
 export const U64_EDGES = [1n, 2n ** 53n - 1n, 2n ** 53n, 2n ** 53n + 1n, 2n ** 63n, 2n ** 64n - 1n];
@@ -78,7 +79,7 @@ export class RestCore {
   });
   readonly logLines: string[] = [];
   health: Health = { status: 'ok' };
-  deadLetters: string[] = [];
+  readonly deadLetters = new QuietLetters();
   readonly view: CoreView = createCoreView({
     registry: this.registry,
     sessionTable: this.sessionTable,
@@ -86,7 +87,6 @@ export class RestCore {
     stats: this.stats,
     metrics: this.metrics,
     admission: () => ADMISSION,
-    newestDeadLetters: async (limit) => this.deadLetters.slice(0, limit),
     about: () => ({ version: '1.2.3', mode: 'portable', startedAtMs: STARTED_MS, uptimeMs: 61_500 }),
     health: () => this.health,
   });
@@ -127,6 +127,7 @@ export class RestCore {
         view: options.view?.(this) ?? this.view,
         removal: { remove: (id) => this.remove(id) },
         commands: idleCommands(this.registry),
+        deadLetters: this.deadLetters,
         log: idleLog(options.log),
         metrics: createRestMetrics(this.metrics.registry),
         ...(options.debug === undefined ? {} : { debug: options.debug }),

@@ -6,6 +6,7 @@
  */
 import { ROLES, type Role } from '../access/principal.js';
 import { nearest } from '../config/nearest.js';
+import { type DeadLetterAction, deadLetterAction } from './deadletter-arguments.js';
 import { type LogAction, logAction } from './log-arguments.js';
 import {
   COMMANDS,
@@ -85,6 +86,12 @@ export interface EnrollArguments extends ConfigArguments {
   readonly json: boolean;
 }
 
+export interface DeadLetterArguments extends ConfigArguments {
+  readonly command: 'deadletter';
+  readonly action: DeadLetterAction;
+  readonly json: boolean;
+}
+
 export interface LogArguments extends ConfigArguments {
   readonly command: 'log';
   readonly action: LogAction;
@@ -104,12 +111,16 @@ export type Arguments =
   | LedgerArguments
   | TokenArguments
   | EnrollArguments
+  | DeadLetterArguments
   | LogArguments
   | PlainArguments;
 
 export const DEFAULT_URL = { status: 'http://127.0.0.1:9002', tail: 'ws://127.0.0.1:9003' } as const;
 
 const PROTOCOLS = { status: ['http:', 'https:'], tail: ['ws:', 'wss:'] } as const;
+
+/** Commands that have words behind them. */
+const WITH_WORDS: readonly Command[] = ['token', 'enroll', 'log', 'deadletter'];
 
 /** @throws {FatalError} with {@link EXIT.usage} */
 export function parseArguments(argv: readonly string[]): Arguments {
@@ -122,7 +133,7 @@ export function parseArguments(argv: readonly string[]): Arguments {
     if (command === 'version') noMoreWords(given, 1);
     return { command };
   }
-  if (command !== 'token' && command !== 'enroll' && command !== 'log') noMoreWords(given, 1);
+  if (!WITH_WORDS.includes(command)) noMoreWords(given, 1);
   checkOptions(command, given);
   switch (command) {
     case 'run':
@@ -145,6 +156,13 @@ export function parseArguments(argv: readonly string[]): Arguments {
       return { command, action: tokenAction(given), json: given.options.has('json'), ...configOf(given) };
     case 'enroll':
       return { command, action: enrollAction(given), json: given.options.has('json'), ...configOf(given) };
+    case 'deadletter':
+      return {
+        command,
+        action: deadLetterAction(given),
+        json: given.options.has('json'),
+        ...configOf(given),
+      };
     case 'log':
       return log(given);
   }

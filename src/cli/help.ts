@@ -11,8 +11,9 @@ import { COMMANDS } from './options.js';
 const columns = 100;
 
 const TOGETHER =
-  'token and enroll go to the Core that holds the data directory, or to the directory itself where none runs. They find ' +
-  'it as Core does: --config, the settings below, the environment.';
+  'token and enroll go to the Core that holds the data directory, or to the directory itself where none runs; deadletter ' +
+  'reads the directory, and asks the Core to try a frame again. They find it as Core does: --config, the settings below, ' +
+  'the environment.';
 
 const PLACEHOLDERS: Readonly<Record<(Setting & { kind: 'string' })['format'], string>> = {
   host: 'HOST',
@@ -30,6 +31,7 @@ const EXIT_MEANING: Partial<Record<keyof typeof EXIT, string>> = {
   ok: 'stopped in order, everything that was read is on disk',
   faults: 'log verify found faults; log repair could not mend all of them',
   usage: 'the command line is wrong',
+  dataError: 'a command could not do all that it was asked to: something was refused, or is not there',
   unavailable: 'a port is in use; or there is no Core that answers',
   software: 'a thread that Core cannot live without died',
   cannotCreate: 'the data directory or the log folder cannot be written',
@@ -63,6 +65,12 @@ function usage(): string {
     '       honeybee-core log verify [--dir DIR] [--public-key FILE]... [--chain HEX] [--json]',
     '       honeybee-core log repair [--dir DIR] [--json]',
     '       honeybee-core log stat [--dir DIR] [--json]',
+    '       honeybee-core deadletter list [--code CODE]... [--node NODE] [--since TIME] [--until TIME]',
+    '                                     [--limit N] [--json]',
+    '       honeybee-core deadletter show ID [--json]',
+    '       honeybee-core deadletter export [--code CODE]... [--node NODE] ... [--output FILE]',
+    '       honeybee-core deadletter replay ID... [--file FILE] [--force] [--dry-run] [--json]',
+    '       honeybee-core deadletter replay --all [--code CODE]... [--node NODE] ... [--dry-run]',
     '',
     ...wrap(TOGETHER, columns),
   ].join('\n');
@@ -81,7 +89,7 @@ function options(): string {
     ],
     ['', `tail: its WebSocket (default ${DEFAULT_URL.tail})`],
     ['--token-file FILE', 'status, tail: the API token to show; or the environment variable HONEYBEE_TOKEN'],
-    ['--node NAME|ID', 'ledger: only this node; * in a name stands for any run of characters'],
+    ['--node NAME|ID', 'ledger, deadletter: only this node; * in a name stands for any run of characters'],
     ['--name NAME', 'token create: what the token is for'],
     ['--role ROLE', `token create: ${ROLES.join(', ')}; more than once for several`],
     ['--expires TIME', 'token create: 30d, 12h, ... from now, or a day such as 2027-01-01; default never'],
@@ -95,6 +103,13 @@ function options(): string {
     ['--revoke NAME', 'enroll: the node cannot register any more'],
     ['--open TIME', 'enroll: unknown nodes may enroll themselves for 10m, 2h, ...'],
     ['--close', 'enroll: ends that'],
+    ['--code CODE', 'deadletter: only frames refused with this error code; more than once for several'],
+    ['--limit N', 'deadletter list: so many, the newest (default 50)'],
+    ['--output FILE', 'deadletter export: where to, instead of standard output'],
+    ['--file FILE', 'deadletter replay: a corrected frame to try instead'],
+    ['--all', 'deadletter replay: all that match and were not accepted before, the oldest first'],
+    ['--force', 'deadletter replay: also frames that were accepted before, or whose node is not sure'],
+    ['--dry-run', 'deadletter replay: only say what would become of them'],
     [
       '--from SEQ|TIME',
       'tail, log cat: first record; a sequence number, earliest, 2026-11-21T16:00:00Z, or 15m ago',
@@ -106,7 +121,7 @@ function options(): string {
       'tail, log cat: patterns, * for any run of characters; more than once, or with commas',
     ],
     ['--text TEXT', 'tail, log cat: stands in the data of the event'],
-    ['--since, --until TIME', 'tail, log cat: when Core received it'],
+    ['--since, --until TIME', 'tail, log cat, deadletter: when Core received it'],
     ['--records events|all', 'tail, log cat: without notices and status updates, or with them'],
     ['--dir DIR', 'log: the data directory, without looking for a configuration'],
     [
@@ -114,7 +129,7 @@ function options(): string {
       'log verify: every segment that is sealed must be signed with this key; more than once',
     ],
     ['--chain HEX', 'log verify: a chain that was noted elsewhere, and must be part of this log'],
-    ['--json', 'ledger, token, enroll, log: JSON on standard output'],
+    ['--json', 'ledger, token, enroll, log, deadletter: JSON on standard output'],
     ['-h, --help', 'prints this text'],
     ['-V, --version', 'prints the version'],
   ]);

@@ -17,6 +17,7 @@ export const COMMANDS = {
   ledger: 'prints what a running Core took from its nodes, and what became of it',
   token: 'makes, lists and revokes API tokens',
   enroll: 'gives nodes their secrets for one-time codes',
+  deadletter: 'shows refused frames, and tries them again',
   log: 'prints, checks, mends and describes the event log on this disk, with a Core that runs or none',
   help: 'prints this text',
   version: 'prints the version',
@@ -25,7 +26,15 @@ export const COMMANDS = {
 export type Command = keyof typeof COMMANDS;
 
 /** Commands that settings concern: all but `run` find the data directory by them. */
-export const WITH_SETTINGS: readonly Command[] = ['run', 'status', 'ledger', 'token', 'enroll', 'log'];
+export const WITH_SETTINGS: readonly Command[] = [
+  'run',
+  'status',
+  'ledger',
+  'token',
+  'enroll',
+  'log',
+  'deadletter',
+];
 
 interface Option {
   readonly commands: readonly Command[];
@@ -50,20 +59,27 @@ const OPTIONS = {
   open: { commands: ['enroll'] },
   list: { commands: ['enroll'], flag: true },
   close: { commands: ['enroll'], flag: true },
-  node: { commands: ['tail', 'ledger', 'log'] },
+  code: { commands: ['deadletter'] },
+  limit: { commands: ['deadletter'] },
+  file: { commands: ['deadletter'] },
+  output: { commands: ['deadletter'] },
+  all: { commands: ['deadletter'], flag: true },
+  force: { commands: ['deadletter'], flag: true },
+  'dry-run': { commands: ['deadletter'], flag: true },
+  node: { commands: ['tail', 'ledger', 'log', 'deadletter'] },
   from: { commands: ['tail', 'log'] },
   to: { commands: ['log'] },
   pot: { commands: ['tail', 'log'] },
   'pot-type': { commands: ['tail', 'log'] },
   text: { commands: ['tail', 'log'] },
-  since: { commands: ['tail', 'log'] },
-  until: { commands: ['tail', 'log'] },
+  since: { commands: ['tail', 'log', 'deadletter'] },
+  until: { commands: ['tail', 'log', 'deadletter'] },
   records: { commands: ['tail', 'log'] },
   numbered: { commands: ['log'], flag: true },
   dir: { commands: ['log'] },
   'public-key': { commands: ['log'] },
   chain: { commands: ['log'] },
-  json: { commands: ['ledger', 'token', 'enroll', 'log'], flag: true },
+  json: { commands: ['ledger', 'token', 'enroll', 'log', 'deadletter'], flag: true },
   help: { commands: EVERYWHERE, flag: true, short: 'h' },
   version: { commands: EVERYWHERE, flag: true, short: 'V' },
 } as const satisfies Readonly<Record<string, Option>>;

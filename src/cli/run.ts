@@ -95,6 +95,8 @@ async function dispatch(argv: readonly string[]): Promise<number> {
       return (await import('./token.js')).administerTokens(args);
     case 'enroll':
       return (await import('./enroll.js')).administerEnrolments(args);
+    case 'deadletter':
+      return (await import('./deadletter.js')).tendDeadLetters(args);
     case 'log':
       return (await import('./log.js')).workOnLog(args);
     case 'run':

@@ -11,6 +11,12 @@ export function parseDuration(text: string): number | undefined {
   return match === null ? undefined : Number(match[1]) * UNIT_SECONDS[match[2] as keyof typeof UNIT_SECONDS];
 }
 
+/** A duration ago, the beginning of a day in UTC, or a time with its zone; ms since 1970. */
+export function parsePast(text: string, nowMs: number): number | undefined {
+  const seconds = parseDuration(text);
+  return seconds === undefined ? parseExpiry(text, nowMs) : nowMs - seconds * 1000;
+}
+
 /**
  * A duration from now on, the beginning of a day in UTC, or a time with its zone; ms since 1970. Undefined where the
  * text is none of these.

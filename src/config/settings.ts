@@ -348,7 +348,7 @@ export const SETTINGS = [
     key: 'dead_letter_bytes',
     kind: 'integer',
     default: 256 * MiB,
-    min: 64 * KiB,
+    min: LIMITS.deadLetterBytesMin,
     max: 16 * GiB,
     unit: 'bytes',
     summary: 'disk space for refused frames',

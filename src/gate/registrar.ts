@@ -65,6 +65,8 @@ export class Registrar {
   /** Accepted, but not told yet; resolves when they are. */
   readonly #accepting = new Map<OpenSession, Promise<void>>();
   readonly #listener: SessionListener;
+  /** A shard may be writing to the row of this node because of a dead letter that is tried again. */
+  isReplaying: (nodeId: bigint, name: string) => boolean = () => false;
   readonly #nextSeq: () => number;
   /** By the session that has to close first. */
   readonly #superseding = new Map<number, Waiting>();
@@ -203,7 +205,8 @@ export class Registrar {
       return;
     }
     const nodeId = BigInt(registration.nodeId);
-    if (!this.#lastRecords.haveBeenRead(nodeId, registration.nodeName, open.slot)) {
+    const { nodeName } = registration;
+    if (!this.#lastRecords.haveBeenRead(nodeId, nodeName, open.slot) || this.isReplaying(nodeId, nodeName)) {
       setTimeout(() => this.#decide(waiting), RING_POLL_MS);
       return;
     }

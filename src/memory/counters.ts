@@ -62,6 +62,8 @@ export const AGGREGATOR_FIELDS = [
   'sync_longest_ms',
   'dead_letters',
   'dead_letter_bytes',
+  /** Dead letters that gave way to newer ones. */
+  'dead_letters_dropped',
   'disk_waits',
   'disk_wait_ms',
   'consumers_open',

@@ -226,6 +226,11 @@ export class NodeRegistry {
     return this.#connectedByName.of(name);
   }
 
+  /** Of the nodes with a name the one that connected last, or else the one that left last. */
+  latestNamed(name: string): NodeRecord | undefined {
+    return this.#connectedByName.last(name) ?? this.#disconnectedByName.last(name);
+  }
+
   /** Connected nodes in no particular order; goes on while nodes come and go. */
   connected(): IterableIterator<NodeRecord> {
     return this.#bySession.values();

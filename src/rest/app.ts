@@ -22,6 +22,8 @@ declare module 'fastify' {
     scope?: RouteScope;
     /** Codes its handler may answer with, for the documentation; those that any route may have are added there. */
     errors?: readonly RestErrorCode[];
+    /** It takes a body of plain bytes (application/octet-stream), too. */
+    takesBytes?: true;
     /** Whether its answers have ETags, for the documentation. */
     etag?: boolean;
   }

@@ -20,7 +20,6 @@ export interface CoreViewParts {
   readonly ledger: Ledger;
   readonly stats: Stats;
   readonly metrics: Metrics;
-  newestDeadLetters(limit: number): Promise<readonly string[]>;
   admission(): AdmissionCounts;
   about(): About;
   health(): Health;
@@ -42,7 +41,6 @@ export function createCoreView(parts: CoreViewParts): CoreView {
       const { dead_letters, dead_letter_bytes } = stats.snapshot().aggregator;
       return { frames: dead_letters, bytes: dead_letter_bytes };
     },
-    newestDeadLetters: (limit) => parts.newestDeadLetters(limit),
     metrics: () => metrics,
   };
 }

@@ -24,7 +24,7 @@ export const ABOUT = `Nodes, honeypots, commands and the state of a HoneyBee Cor
 
 **Rate limit.** Requests are counted per token, or per address (of IPv6: its /64) without one: \`RateLimit-Policy\` and \`RateLimit\` say how many are allowed and left; beyond, 429 with \`Retry-After\`.
 
-**Bodies** are JSON, \`Content-Type: application/json\`, nothing else.`;
+**Bodies** are JSON, \`Content-Type: application/json\`; another type only where a route takes it.`;
 
 export const PROBLEM_SCHEMA = {
   type: 'object',

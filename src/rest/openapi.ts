@@ -133,6 +133,7 @@ function documentFrame({ version }: OpenApiOptions) {
       { name: 'enrolment', description: 'one-time codes of nodes' },
       { name: 'tokens', description: 'who may ask' },
       { name: 'audit', description: 'who did what' },
+      { name: 'dead letters', description: 'what nodes sent and Core refused' },
       { name: 'operation', description: 'how Core is doing' },
       { name: 'documentation', description: 'this' },
       { name: 'debug', description: 'fault injection, only with server.debug' },

@@ -17,6 +17,7 @@ import type { CommandService } from '../commands/service.js';
 import type { Config } from '../config/config.js';
 import { backendHost } from '../config/rules.js';
 import { originsOf } from '../config/values.js';
+import type { DeadLetterService } from '../dead-letters/service.js';
 import type { EnrolmentDesk } from '../enrolment/desk.js';
 import { EXIT, FatalError } from '../errors.js';
 import { LIMITS } from '../limits.js';
@@ -27,6 +28,7 @@ import type { TlsMaterial } from '../tls/material.js';
 import type { RestApp } from './app.js';
 import { createAuthenticator, type RouteAccess, watchAccess } from './auth.js';
 import { answerBrokenHttp } from './broken-http.js';
+import { RestError } from './errors.js';
 import { type AccessChanges, EventFeeds } from './event-feeds.js';
 import { addHooks } from './hooks.js';
 import { REST_LIMITS } from './limits.js';
@@ -70,6 +72,7 @@ export interface RunningCore {
   readonly removal: NodeRemoval;
   readonly metrics: RestMetrics;
   readonly commands: CommandService;
+  readonly deadLetters: DeadLetterService;
   readonly log: LogView;
   /** Opens the fault-injection routes. */
   readonly debug?: Faults;
@@ -220,6 +223,10 @@ function createApp(logger: Logger, tls: TlsMaterial | undefined): RestApp {
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
   // JSON only: a form on somebody's page must not be able to send what a route takes.
   app.removeContentTypeParser('text/plain');
+  app.addContentTypeParser('application/octet-stream', { parseAs: 'buffer' }, (request, body, done) => {
+    if (request.routeOptions.config.takesBytes === true) done(null, body);
+    else done(new RestError('UNSUPPORTED_MEDIA_TYPE'), undefined);
+  });
   app.setErrorHandler(createErrorHandler(logger));
   app.setNotFoundHandler((_request, reply) => sendProblem(reply, 'NOT_FOUND'));
   return app;
@@ -259,7 +266,7 @@ function addRoutes(
   ledgerRoutes(app, view, log, lists);
   logRoute(app, view, log);
   statsRoute(app, view);
-  deadLetterRoutes(app, view);
+  deadLetterRoutes(app, core.deadLetters, options.administration.audit);
   metricsRoute(app, view);
   docsRoutes(app, table, {
     version: () => view.about().version,

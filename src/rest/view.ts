@@ -70,8 +70,6 @@ export interface CoreView {
   stats(): StatsSnapshot;
   admission(): AdmissionCounts;
   deadLetters(): DeadLetterSummary;
-  /** JSON texts of the newest refused frames, the newest first. */
-  newestDeadLetters(limit: number): Promise<readonly string[]>;
   metrics(): { readonly contentType: string; render(): Promise<string> };
 }
 

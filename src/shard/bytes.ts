@@ -1,7 +1,8 @@
 /** Looks at bytes that are no good frame: what else they may be. Pure; runs in the shard. */
 
-/** Where the objects of a line end, when it holds nothing but objects and white space; else an empty list. */
-export function objectEnds(bytes: Uint8Array, start: number, end: number): number[] {
+/** Where the objects of a line end, when it holds nothing but objects and white space; else an empty list. `newlines`:
+ *  they are white space, too. */
+export function objectEnds(bytes: Uint8Array, start: number, end: number, newlines = false): number[] {
   const ends: number[] = [];
   let depth = 0;
   let inString = false;
@@ -19,7 +20,7 @@ export function objectEnds(bytes: Uint8Array, start: number, end: number): numbe
       depth--;
       if (depth < 0) return [];
       if (depth === 0) ends.push(i + 1);
-    } else if (depth === 0 && c !== 0x20 && c !== 0x09 && c !== 0x0d) {
+    } else if (depth === 0 && c !== 0x20 && c !== 0x09 && c !== 0x0d && !(newlines && c === 0x0a)) {
       return [];
     }
   }

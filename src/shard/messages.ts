@@ -37,6 +37,35 @@ export interface Orphan {
   readonly serial: number;
 }
 
+export interface ReplayOrder {
+  readonly frame: Uint8Array;
+  /** The node that it is of. Null: the one that it names itself; that is answered first. */
+  readonly node: ReplayNode | null;
+  /** It is judged, and nothing else happens. */
+  readonly dryRun: boolean;
+}
+
+/** The shard that is asked has the node's connection, or there is none and none is let in before it has answered: so it
+ *  may write to the node's row. */
+export interface ReplayNode {
+  /** Digits. */
+  readonly id: string;
+  /** In the ledger; NO_ROW: it has none. */
+  readonly row: number;
+  /** It numbers its events. */
+  readonly numbered: boolean;
+  readonly potTypes: readonly (readonly [string, string])[];
+}
+
+export type ReplayVerdict =
+  /** Its records are in the ring, unless that was not asked for. */
+  | { readonly kind: 'accepted'; readonly records: readonly string[]; readonly events: number }
+  | { readonly kind: 'refused'; readonly code: ErrorCode; readonly reason: string }
+  /** It makes no record: a registration, a farewell. */
+  | { readonly kind: 'never'; readonly reason: string }
+  /** No node was given, and the frame names this one. */
+  | { readonly kind: 'names'; readonly nodeId: string };
+
 export type MainToShard =
   /** Native mode: the shard now owns the descriptor. */
   | { readonly type: 'open'; readonly session: number; readonly remote: string; readonly fd: number }
@@ -73,6 +102,8 @@ export type MainToShard =
       readonly unit: string | null;
     }
   | { readonly type: 'close'; readonly session: number; readonly reason: CloseReason }
+  /** A frame that was refused is to be tried again (frame-replay.ts). Answered by `replayed`. */
+  | ({ readonly type: 'replay'; readonly replay: number } & ReplayOrder)
   /** For new connections. */
   | { readonly type: 'tls'; readonly material: TlsMaterial }
   /** Close every connection, write what was read, answer `drained`. */
@@ -128,6 +159,7 @@ export type ShardToMain =
       readonly status: PotStatus;
       readonly message: string | null;
     }
+  | { readonly type: 'replayed'; readonly replay: number; readonly verdict: ReplayVerdict }
   /** The operating system has all of the command. */
   | { readonly type: 'command-sent'; readonly session: number; readonly command: string }
   /** The session is over; a command without a `command-sent` has not reached its node. Everything the node sent is in the ring before `published`. */

@@ -31,6 +31,8 @@ export interface RefusedFrame {
   readonly bytes: Uint8Array;
   /** Size of the frame where more came than `bytes` holds. */
   readonly sizeBytes: number;
+  /** One-time codes in `bytes` were overwritten. */
+  readonly masked: boolean;
 }
 
 const NEWLINE = 0x0a;
@@ -134,13 +136,14 @@ export class ShardOutput {
     return length;
   }
 
-  /** Keeps a refused frame; of a numbered event, whose number counts as taken now, `row` and `seq` are the node's. */
+  /** Keeps a refused frame: a line of dead-letters/line.ts, without its number. Of a numbered event, whose number counts as taken now, `row` and `seq` are the node's. */
   deadLetter(refused: RefusedFrame, row: number = NO_ROW, seq = 0): void {
     const kept = refused.bytes.subarray(0, LIMITS.deadLetterFrameBytes);
     const line = Buffer.from(
       `{"time":"${new Date(this.nowMs).toISOString()}","code":"${refused.code}","reason":${JSON.stringify(refused.reason)},` +
         `"node_id":${refused.nodeId ?? 'null'},"node_name":${JSON.stringify(refused.nodeName ?? null)},` +
         `"remote":${JSON.stringify(refused.remote)},"size":${refused.sizeBytes},` +
+        `"truncated":${refused.sizeBytes > kept.length},"masked":${refused.masked},` +
         `"bytes":"${Buffer.from(kept.buffer, kept.byteOffset, kept.byteLength).toString('base64')}"}\n`,
       'utf8',
     );

@@ -35,8 +35,7 @@ import {
   nodeRegistered,
   registrationAck,
 } from '../protocol/outbound.js';
-import { documentCompiled, withPotType } from '../protocol/pot-event.js';
-import { documentLegacy, type PotStatus } from '../protocol/pot-status-update.js';
+import type { PotStatus } from '../protocol/pot-status-update.js';
 import { isForeign, objectEnds } from './bytes.js';
 import { ErrorRate } from './error-rate.js';
 import { ErrorReplies } from './error-replies.js';
@@ -44,6 +43,7 @@ import type { EventAcks } from './event-acks.js';
 import { Framer, type FrameSink, type ShardBuffer } from './framer.js';
 import type { CloseReason, EndReason, MainToShard, ShardToMain } from './messages.js';
 import { NodeAccount } from './node-account.js';
+import { EVENT_DIALECT, isEvent, isOfNode, KIND_COUNTER, recordOf, wrongOf } from './node-frame.js';
 import type { ShardOutput } from './output.js';
 import type { Transport } from './transport.js';
 
@@ -376,25 +376,17 @@ export class Session implements FrameSink {
     if (this.#state !== 'registered') {
       return this.#refuse('NODE_NOT_FOUND', 'register first', bytes, start, end);
     }
-    if (kind !== KIND.nodeEvent && kind !== KIND.nodeDrop && !this.#isOwnId()) {
-      return this.#refuse(
-        'INVALID_NODE_ID',
-        'node_id is not the one this connection registered',
-        bytes,
-        start,
-        end,
-      );
-    }
+    const wrong = wrongOf(reader, kind, this.#digits, this.#numbered);
+    if (wrong !== undefined) return this.#refuse(wrong.code, wrong.reason, bytes, start, end);
+    const counter = KIND_COUNTER[kind];
+    if (counter !== undefined && !isEvent(kind)) counters[SHARD[counter]]!++;
     switch (kind) {
       case KIND.potEvent:
       case KIND.compiledPotEvent:
       case KIND.legacyPotEvent: {
         const seq = this.#numbered ? eventSeq(reader) : 0;
-        if (seq < 0) {
-          const what = `PotEvent.seq is not an integer from 1 to ${LIMITS.eventSeqMax}`;
-          return this.#refuse('INVALID_MESSAGE_FORMAT', what, bytes, start, end);
-        }
         if (seq > 0 && seq <= this.#account.takenSeq) return this.#duplicate();
+        if (counter !== undefined) counters[SHARD[counter]]!++;
         return this.#anyEvent(kind, seq);
       }
       case KIND.nodeStatusUpdate:
@@ -404,7 +396,6 @@ export class Session implements FrameSink {
       case KIND.nodeEvent:
         return this.#nodeEvent();
       case KIND.nodeDrop:
-        counters[SHARD.node_drops]!++;
         this.#account.quiet();
         this.#speaks(reader.bareString ? DIALECT.bareUnits : DIALECT.objectUnits);
         return this.close('node said goodbye');
@@ -446,21 +437,12 @@ export class Session implements FrameSink {
     const { reader, counters, output } = this.#context;
     const { takenSeq } = this.#account;
     if (seq > takenSeq + 1) counters[SHARD.seq_missing]! += seq - takenSeq - 1;
-    switch (kind) {
-      case KIND.compiledPotEvent:
-        this.#speaks(DIALECT.compiled);
-        counters[SHARD.events_compiled]!++;
-        return this.#event(documentCompiled(reader, this.#potType(), seq), seq);
-      case KIND.legacyPotEvent:
-        this.#speaks(DIALECT.legacy);
-        counters[SHARD.events_legacy]!++;
-        return this.#event(documentLegacy(reader, output.nowMs, seq), seq);
-      default:
-        this.#speaks(DIALECT.documented);
-        if (reader.type(FIELD.pot_type) === VALUE.absent)
-          return this.#event(oneLine(withPotType(reader, this.#potType())), seq);
-        this.#pass(true, seq);
-    }
+    this.#speaks(EVENT_DIALECT[kind as keyof typeof EVENT_DIALECT]);
+    const text = recordOf(reader, kind, { potTypes: this.#potTypes, nowMs: output.nowMs, seq });
+    if (text === undefined) return this.#pass(true, seq);
+    output.event(text, this.#account.row, seq);
+    counters[SHARD.events]!++;
+    this.#account.record(true, seq);
   }
 
   /** Core has it already. Its node may not know, so it is told again up to where all is on the disk. */
@@ -479,7 +461,8 @@ export class Session implements FrameSink {
   #refusedSeq(): number {
     const { reader } = this.#context;
     if (!this.#numbered || this.#state !== 'registered' || reader.message !== MESSAGE.PotEvent) return 0;
-    if (reader.type(FIELD.node_id) === VALUE.absent || !this.#isOwnId()) return 0;
+    if (reader.type(FIELD.node_id) === VALUE.absent) return 0;
+    if (!isOfNode(reader, KIND.potEvent, this.#digits)) return 0;
     const seq = eventSeq(reader);
     const { takenSeq } = this.#account;
     if (seq > 0 && seq <= takenSeq) {
@@ -505,8 +488,7 @@ export class Session implements FrameSink {
 
   /** It does not say which node it is of; who filters the stream by node has to know. */
   #nodeEvent(): void {
-    const { output, reader, counters } = this.#context;
-    counters[SHARD.node_events]!++;
+    const { output, reader } = this.#context;
     // {"Error":{...}} does not tell: that is how the family that knows only bare strings writes what has fields.
     if (reader.bareString) this.#speaks(DIALECT.bareUnits);
     else if (reader.type(FIELD.type) !== VALUE.absent) this.#speaks(DIALECT.objectUnits);
@@ -516,17 +498,14 @@ export class Session implements FrameSink {
   }
 
   #nodeStatusUpdate(): void {
-    const { reader, counters } = this.#context;
-    const status = reader.string(FIELD.status) as NodeStatus;
-    counters[SHARD.status_updates]!++;
+    const status = this.#context.reader.string(FIELD.status) as NodeStatus;
     if (status === this.status) return this.#account.quiet();
     this.#pass(false, 0);
     this.#report(status);
   }
 
   #potStatusUpdate(): void {
-    const { reader, counters } = this.#context;
-    counters[SHARD.pot_status_updates]!++;
+    const { reader } = this.#context;
     const potId = reader.string(FIELD.pot_id);
     const potType = reader.string(FIELD.pot_type);
     const message = reader.type(FIELD.text) === VALUE.string ? reader.string(FIELD.text) : null;
@@ -545,26 +524,6 @@ export class Session implements FrameSink {
       message:
         message?.slice(0, this.#commanded ? LIMITS.commandResultLength + 1 : LIMITS.potFieldLength) ?? null,
     });
-  }
-
-  /** The type of the pot that the frame's event is of. */
-  #potType(): string {
-    return this.#potTypes.get(this.#context.reader.string(FIELD.pot_id)) ?? 'unknown';
-  }
-
-  #isOwnId(): boolean {
-    const { reader } = this.#context;
-    const start = reader.start(FIELD.node_id);
-    const digits = this.#digits;
-    if (reader.end(FIELD.node_id) - start !== digits.length) return false;
-    for (let i = 0; i < digits.length; i++) if (reader.bytes[start + i] !== digits[i]) return false;
-    return true;
-  }
-
-  #event(text: string, seq: number): void {
-    this.#context.output.event(`${text}\n`, this.#account.row, seq);
-    this.#context.counters[SHARD.events]!++;
-    this.#account.record(true, seq);
   }
 
   #speaksAgain(): void {
@@ -631,14 +590,17 @@ export class Session implements FrameSink {
   }
 
   #deadLetter(code: ErrorCode, reason: string, bytes: Uint8Array, sizeBytes: number, seq = 0): void {
+    const kept = bytes.subarray(0, LIMITS.deadLetterFrameBytes);
+    const masked = maskCodes(kept);
     const refused = {
       code,
       reason,
       nodeId: this.#registration?.nodeId,
       nodeName: this.#registration?.nodeName,
       remote: this.remote,
-      bytes: maskCodes(bytes.subarray(0, LIMITS.deadLetterFrameBytes)),
+      bytes: masked,
       sizeBytes,
+      masked: masked !== kept,
     };
     this.#context.output.deadLetter(refused, this.#account.row, seq);
   }
@@ -725,8 +687,4 @@ export class Session implements FrameSink {
     this.#countRefused('NODE_NOT_FOUND');
     this.#deadLetter('NODE_NOT_FOUND', 'sent behind a registration that was not accepted', held, held.length);
   }
-}
-
-function oneLine(text: string): string {
-  return text.includes('\n') ? text.replace(/\r?\n/g, '') : text;
 }

@@ -13,6 +13,7 @@ import { createScanner } from '../native/scanner.js';
 import { FrameReader } from '../protocol/frame-reader.js';
 import { nodeDisconnected } from '../protocol/outbound.js';
 import { EventAcks } from './event-acks.js';
+import { replayFrame } from './frame-replay.js';
 import { ShardBuffer } from './framer.js';
 import type { CloseReason, EndReason, MainToShard, ShardStart, ShardToMain } from './messages.js';
 import { RingStopped, ShardOutput } from './output.js';
@@ -148,6 +149,11 @@ class Shard {
       case 'close':
         this.#closeSoon(message.session, message.reason);
         break;
+      case 'replay': {
+        const verdict = replayFrame(this.#context, message);
+        this.#context.post({ type: 'replayed', replay: message.replay, verdict });
+        break;
+      }
       case 'tls':
         this.#tls?.renew(message.material);
         break;

@@ -12,6 +12,8 @@ import type { AggregatorStart, AggregatorToMain, MainToAggregator } from './mess
 
 export interface AggregatorHooks {
   onDisk(full: boolean): void;
+  /** The oldest dead letters gave way: from `first` up to `next`, not included. */
+  onDeadLettersDropped(first: number, next: number): void;
   /** Nothing is left in any ring of the row that forgetRow() named. */
   onRowFree(row: number): void;
   onLedgerTrouble(message: string): void;
@@ -74,6 +76,9 @@ export class AggregatorThread {
             break;
           case 'disk':
             this.#hooks.onDisk(message.full);
+            break;
+          case 'dead-letters-dropped':
+            this.#hooks.onDeadLettersDropped(message.first, message.next);
             break;
           case 'reader-wanted':
             this.#hooks.onReaderWanted();

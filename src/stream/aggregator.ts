@@ -12,9 +12,9 @@
 import { join } from 'node:path';
 import { getHeapStatistics } from 'node:v8';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { DeadLetterLog } from '../dead-letters/log.js';
 import { EXIT, FatalError } from '../errors.js';
 import { LIMITS } from '../limits.js';
-import { DeadLetterLog } from '../log/dead-letter-log.js';
 import { isDiskFull, SegmentWriter, SyncError } from '../log/segment-writer.js';
 import { AGGREGATOR } from '../memory/counters.js';
 import { RingConsumer, RUN } from '../memory/ring.js';
@@ -60,10 +60,22 @@ class Aggregator {
           throw logFailure(error);
         },
       });
-      this.#deadLetters = new DeadLetterLog(
-        join(config.storage.dir, 'dead-letters'),
-        config.storage.dead_letter_bytes,
-      );
+      this.#deadLetters = new DeadLetterLog({
+        folder: join(config.storage.dir, 'dead-letters'),
+        maxBytes: config.storage.dead_letter_bytes,
+        fsync: config.storage.fsync,
+        fsyncIntervalMs: config.storage.fsync_interval_ms,
+        onDropped: (first, next) => {
+          this.#counters[AGGREGATOR.dead_letters_dropped]! += next - first;
+          post({ type: 'dead-letters-dropped', first, next });
+        },
+        onSyncFailed: (error) => {
+          throw new FatalError(
+            EXIT.ioError,
+            `the dead letters cannot be forced to the disk: ${error.message}`,
+          );
+        },
+      });
       this.#deadLetters.onDurable = () => {
         if (this.#ended) return;
         this.#ledger.settle();
@@ -207,7 +219,7 @@ class Aggregator {
     this.#onDisk(() => this.#segments.sync(nowMs));
     this.#ledger.sync(nowMs);
     if (this.#syncTimer !== undefined) return;
-    const dueInMs = Math.min(this.#segments.dueInMs(nowMs), this.#deadLetters.dueInMs());
+    const dueInMs = Math.min(this.#segments.dueInMs(nowMs), this.#deadLetters.dueInMs(nowMs));
     if (dueInMs === Number.POSITIVE_INFINITY) return;
     this.#syncTimer = setTimeout(() => {
       this.#syncTimer = undefined;

@@ -47,6 +47,8 @@ export type AggregatorToMain =
   /** Core cannot start or go on; the thread ends. */
   | { readonly type: 'failed'; readonly exitCode: number; readonly message: string }
   | { readonly type: 'disk'; readonly full: boolean }
+  /** The oldest dead letters gave way to new ones: from `first` up to `next`, not included. */
+  | { readonly type: 'dead-letters-dropped'; readonly first: number; readonly next: number }
   /** The log is to be read: a `reader` is needed. Said once. */
   | { readonly type: 'reader-wanted' }
   /** The WebSocket port goes on with the certificate it had. */

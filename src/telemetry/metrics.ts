@@ -121,6 +121,10 @@ const AGGREGATOR_METRICS: Record<AggregatorField, Definition> = {
   sync_longest_ms: gauge('log_sync_longest_seconds', 'Longest of the last syncs.', MS_TO_SECONDS),
   dead_letters: counter('dead_letters_total', 'Refused frames written to the dead-letter log.'),
   dead_letter_bytes: counter('dead_letter_bytes_total', 'Bytes written to the dead-letter log.'),
+  dead_letters_dropped: counter(
+    'dead_letters_dropped_total',
+    'Dead letters that gave way to newer ones: storage.dead_letter_bytes was full.',
+  ),
   disk_waits: counter('disk_waits_total', 'Times a write found the disk full.'),
   disk_wait_ms: counter(
     'disk_wait_seconds_total',
