@@ -66,7 +66,9 @@ export const DeadLetterRow = Type.Object(
     }),
     node_name: textOrNull('its name; null before it registered'),
     remote: Type.String({ description: 'address and port it came from' }),
-    size: Type.Integer({ description: 'bytes of the frame; of one above the limit, those that had come when it was refused' }),
+    size: Type.Integer({
+      description: 'bytes of the frame; of one above the limit, those that had come when it was refused',
+    }),
     truncated: Type.Boolean({ description: 'only its first 64 KiB were kept' }),
     masked: Type.Boolean({ description: 'one-time codes in it were overwritten with asterisks' }),
     bytes: Type.String({ description: 'the frame in base64' }),
