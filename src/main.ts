@@ -139,6 +139,8 @@ export class Core {
         ),
     });
     ground.ledger.onForgotten = (row) => this.#aggregator.forgetRow(row);
+    // Retention deletes nothing before it was told.
+    ground.kept.cursors.onOldest = (oldest) => this.#keeper.useCursor(oldest);
     this.#shards = new ShardSupervisor(
       {
         config,

@@ -108,6 +108,7 @@ test('Core and the node are killed again and again, the network breaks: nothing 
       port = await start();
     }
   }
+  await node!.until('registered', () => /registered as/.test(node!.err));
   await poll('everything is acknowledged', async () => {
     const [row] = (await get(core.ports.backend_port, '/api/v1/ledger/nodes')).json.nodes;
     return row?.connected && row.durable_seq === taken ? true : undefined;

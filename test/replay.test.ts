@@ -7,8 +7,11 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import { Catalog } from '../src/log/catalog.js';
+import { type LogFiles, REAL_FILES } from '../src/log/files.js';
 import { decodeIndexEntry, INDEX_ENTRY_BYTES, INDEX_HEADER_BYTES, segmentName } from '../src/log/format.js';
 import { encodeGzipIndex, gzipFileName, gzipIndexFileName } from '../src/log/gzip-index.js';
+import { LogCursor, OpenSegments } from '../src/log/log-cursor.js';
 import type { Filter } from '../src/query/filter.js';
 import type { FeedItem } from '../src/replay/log-reader.js';
 import { poll, within } from './deadline.js';
@@ -327,3 +330,55 @@ function entryOffsets(file: string): number[] {
     offsets.push(decodeIndexEntry(bytes, at)!.offsetBytes);
   return offsets;
 }
+
+test('a place that the disk cannot read costs the batch it is in', () =>
+  withStage(1_000_000, async (stage) => {
+    for (let batch = 1; batch <= 9; batch++) {
+      fill(stage, batch * 10);
+      stage.writer.flushIndex();
+    }
+    const [first] = firstSeqs(stage);
+    assert.ok(entryOffsets(join(stage.folder, `${segmentName(first!)}.idx`)).length > 3);
+    // A disk with one bad place.
+    const bad = 5_000;
+    const data = new Set<number>();
+    const files: LogFiles = {
+      ...REAL_FILES,
+      open(path, flags, mode) {
+        const file = REAL_FILES.open(path, flags, mode);
+        if (path.endsWith('.ndjson')) data.add(file);
+        return file;
+      },
+      close(file) {
+        data.delete(file);
+        REAL_FILES.close(file);
+      },
+      read(file, bytes, start, length, position) {
+        if (data.has(file) && position <= bad && bad < position + length)
+          throw Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO' });
+        return REAL_FILES.read(file, bytes, start, length, position);
+      },
+    };
+    const segments = new OpenSegments(new Catalog(stage.folder, files), undefined, files);
+    const cursor = new LogCursor(segments, 1);
+    const got: string[] = [];
+    const gaps: [number, number, string][] = [];
+    for (;;) {
+      let target = new Uint8Array(0);
+      const step = cursor.next(Number.POSITIVE_INFINITY, 1_000_000, 0, (bytes) => {
+        target = new Uint8Array(bytes);
+        return target;
+      });
+      if (step.kind === 'end') break;
+      if (step.kind === 'gap') gaps.push([step.firstSeq, step.nextSeq, step.reason]);
+      if (step.kind === 'lines')
+        for (const { start, end } of step.stretches) got.push(...splitLines(target.subarray(start, end)));
+    }
+    segments.close();
+    assert.equal(gaps.length, 1);
+    const [from, to, reason] = gaps[0]!;
+    assert.equal(reason, 'damaged');
+    assert.deepEqual(got, [...stage.lines.slice(0, from - 1), ...stage.lines.slice(to - 1)]);
+    const offsets = stage.lines.reduce<number[]>((all, text) => [...all, all.at(-1)! + text.length + 1], [0]);
+    assert.ok(offsets[from - 1]! <= bad && bad < offsets[to - 1]!, 'the bad place is in the gap');
+  }));

@@ -23,6 +23,7 @@ import type { Seal } from '../log/seal.js';
 import { ContentFile } from './content-file.js';
 import type { KeptSegment, LogFolder } from './log-folder.js';
 import { CannotSeal, type SealingParts } from './sealing.js';
+import { removeIfThere } from './whole-file.js';
 
 export function* compressSegment(
   { folder, wholeFiles, addon }: SealingParts,
@@ -37,11 +38,11 @@ export function* compressSegment(
       const index = yield* writeMembers(folder, segment, seal, temporary, addon);
       if (!(yield* holds(folder, temporary, index, seal, addon)))
         throw new Error(`the compressed segment ${segment.firstSeq} is not what was written`);
-      wholeFiles.write(gzipIndexFileName(segment.firstSeq), encodeGzipIndex(index));
+      wholeFiles.write(gzipIndexFileName(segment.firstSeq), encodeGzipIndex(index), false);
       folder.files.rename(temporary, compressed);
       there = false;
     } finally {
-      if (there) removeIfThere(folder, temporary);
+      if (there) removeIfThere(folder.files, temporary);
     }
     folder.files.syncFolderNow(folder.path);
   } else {
@@ -145,13 +146,5 @@ function readGzipIndex(folder: LogFolder, segment: KeptSegment): GzipIndex | und
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
-  }
-}
-
-function removeIfThere(folder: LogFolder, path: string): void {
-  try {
-    folder.files.unlink(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
 }

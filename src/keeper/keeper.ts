@@ -168,7 +168,7 @@ export class Keeper {
       .slice(behind)
       .find(({ unsealable }) => !unsealable);
     if (segment === undefined || !this.#isDurable(segment)) return undefined;
-    return { segment, work: sealSegment(this.#parts, segment, this.#chain()) };
+    return { segment, work: sealSegment(this.#parts, segment, this.#chain(), () => this.#retentionDue) };
   }
 
   #isDurable(segment: KeptSegment): boolean {
@@ -199,9 +199,10 @@ export class Keeper {
       return true;
     } catch (error) {
       this.#sealing = undefined;
-      if (!(error instanceof CannotSeal)) throw error;
+      // Where retention needs the room, it goes without: the chain goes on from the one before.
+      if (!(error instanceof CannotSeal || (this.#retentionDue && isDiskFull(error)))) throw error;
       segment.unsealable = true;
-      this.#options.tell({ type: 'trouble', message: error.message });
+      this.#options.tell({ type: 'trouble', message: (error as Error).message });
       return true;
     }
   }

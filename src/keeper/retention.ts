@@ -4,6 +4,8 @@
  * of what is left begins somewhere, and so that a crash in the middle is finished at the next start: everything older than
  * what that file names is left over.
  */
+
+import { isMissing } from '../log/files.js';
 import {
   CHAIN_START,
   encodeRetentionSeal,
@@ -11,9 +13,11 @@ import {
   RETENTION_SEAL,
   type Seal,
 } from '../log/seal.js';
+import { isDiskFull } from '../log/segment-writer.js';
 import { bytesOf, type KeptSegment } from './log-folder.js';
 import type { KeeperToMain } from './messages.js';
 import type { SealingParts } from './sealing.js';
+import { removeIfThere } from './whole-file.js';
 
 export interface RetentionRules {
   /** 0: no limit, as in the others. */
@@ -90,23 +94,39 @@ export function deleteOldest(parts: SealingParts, segment: KeptSegment, nextSeq:
     chain: seal?.chain ?? before?.chain ?? CHAIN_START,
     deletedAt: new Date().toISOString(),
   };
-  parts.wholeFiles.write(
-    RETENTION_SEAL,
-    Buffer.from(encodeRetentionSeal(makeRetentionSeal(content, parts.key))),
-  );
+  const text = Buffer.from(encodeRetentionSeal(makeRetentionSeal(content, parts.key)));
+  try {
+    parts.wholeFiles.write(RETENTION_SEAL, text, true);
+  } catch (error) {
+    if (!isDiskFull(error)) throw error;
+    // Core has started on a full disk, so there is no spare file. The index can be made again, and goes now anyway.
+    removeBeside(parts, segment, 'idx');
+    parts.wholeFiles.write(RETENTION_SEAL, text, true);
+  }
+  const bytes = bytesOf(segment);
   removeFiles(parts, segment);
   folder.files.syncFolderNow(folder.path);
-  return bytesOf(segment);
+  return bytes;
 }
 
 /** The data first: without it the rest is nothing to anybody who reads. */
-export function removeFiles({ folder }: SealingParts, segment: KeptSegment): void {
-  for (const ending of ['ndjson', 'ndjson.gz', 'idx', 'gzi', 'seal'] as const) {
-    try {
-      folder.files.unlink(folder.pathOf(segment, ending));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    }
+export function removeFiles(parts: SealingParts, segment: KeptSegment): void {
+  const { folder } = parts;
+  for (const ending of ['ndjson', 'ndjson.gz', 'gzi'] as const)
+    removeIfThere(folder.files, folder.pathOf(segment, ending));
+  removeBeside(parts, segment, 'idx');
+  removeBeside(parts, segment, 'seal');
+}
+
+function removeBeside(
+  { folder, wholeFiles }: SealingParts,
+  segment: KeptSegment,
+  ending: 'idx' | 'seal',
+): void {
+  try {
+    wholeFiles.removeOrSpare(folder.pathOf(segment, ending));
+  } catch (error) {
+    if (!isMissing(error)) throw error;
   }
 }
 

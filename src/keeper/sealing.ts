@@ -29,6 +29,8 @@ export function* sealSegment(
   parts: SealingParts,
   segment: KeptSegment,
   previous: string,
+  /** Retention waits for it: it may take a spare file where the disk is full. */
+  isUrgent: () => boolean,
 ): Generator<void, Seal> {
   const { folder, addon } = parts;
   const content = new ContentFile(folder.pathOf(segment, 'ndjson'), folder.files, addon);
@@ -57,7 +59,7 @@ export function* sealSegment(
       },
       parts.key,
     );
-    parts.wholeFiles.write(sealFileName(segment.firstSeq), Buffer.from(encodeSeal(seal)));
+    parts.wholeFiles.write(sealFileName(segment.firstSeq), Buffer.from(encodeSeal(seal)), isUrgent());
     segment.seal = seal;
     folder.refreshBeside(segment);
     return seal;

@@ -102,14 +102,14 @@ export class Ledger implements LedgerView {
   /** What has changed of a record when this is not the same: for ETags. Written behind `target[at]`; how many numbers. */
   fingerprint(serial: number, target: Float64Array, at: number): number {
     const start = (this.#rows.get(serial) ?? OTHERS_ROW) * LEDGER_STRIDE;
-    for (let field = LEDGER.frames; field < LEDGER_STRIDE; field++)
-      target[at + field - LEDGER.frames] = this.table[start + field]!;
+    for (let field = LEDGER.logged_records; field < LEDGER_STRIDE; field++)
+      target[at + field - LEDGER.logged_records] = this.table[start + field]!;
     return FINGERPRINT_NUMBERS;
   }
 }
 
-/** Numbers of a fingerprint: all that a shard counts. */
-export const FINGERPRINT_NUMBERS = LEDGER_STRIDE - LEDGER.frames;
+/** Numbers of a fingerprint: all that is counted. */
+export const FINGERPRINT_NUMBERS = LEDGER_STRIDE - LEDGER.logged_records;
 
 function describe(cells: Float64Array): NodeLedger {
   const refusedByCode = {} as Record<ErrorCode, number>;

@@ -37,6 +37,8 @@ export type Found =
 
 /** A piece of lines without an entry is about so long. */
 const PIECE_BYTES = 1024 * 1024;
+/** A segment without an index is looked at again after so long. */
+const LOOK_AGAIN_MS = 500;
 /** Counted before somebody else has his turn. */
 const COUNT_BYTES = 8 * 1024 * 1024;
 
@@ -60,6 +62,8 @@ export class SegmentReader {
   readonly #files: LogFiles;
   readonly #lines: Lines;
   #index: IndexFile | undefined;
+  /** When the index was looked for last. */
+  #lookedMs = 0;
   readonly #stretches = new Map<number, Stretch>();
   /** For counting; there only while it counts. */
   #scratch: Uint8Array | undefined;
@@ -156,8 +160,12 @@ export class SegmentReader {
 
   #refresh(seq: number): void {
     if (this.#index === undefined) {
-      // It may have been made again.
-      if (this.#stretches.size === 0) this.#index = IndexFile.open(this.#folder, this.firstSeq, this.#files);
+      // It comes a moment after the data, and may be made again.
+      const nowMs = performance.now();
+      if (nowMs - this.#lookedMs < LOOK_AGAIN_MS) return;
+      this.#lookedMs = nowMs;
+      this.#index = IndexFile.open(this.#folder, this.firstSeq, this.#files);
+      if (this.#index !== undefined) this.#stretches.clear();
       return;
     }
     const before = this.#index.length;

@@ -268,7 +268,7 @@ export class ReaderFeed {
     }
     const at = this.#buffers.findIndex((buffer) => buffer.byteLength >= bytes);
     const [buffer] = at < 0 ? [] : this.#buffers.splice(at, 1);
-    this.#target = new Uint8Array(buffer ?? new ArrayBuffer(Math.max(bytes, LIMITS.replayChunkBytes)));
+    this.#target = new Uint8Array(buffer ?? new ArrayBuffer(wholeBuffer(bytes)));
     return this.#target;
   }
 
@@ -302,6 +302,11 @@ export class ReaderFeed {
     this.#toldMs = performance.now();
     this.#idle = false;
   }
+}
+
+/** Of one size, or of few: one that comes back is to be of use again. */
+function wholeBuffer(bytes: number): number {
+  return Math.max(LIMITS.replayChunkBytes, Math.ceil(bytes / WHOLE_BUFFER_BYTES) * WHOLE_BUFFER_BYTES);
 }
 
 type Gap = Extract<Step, { kind: 'gap' }>;

@@ -17,8 +17,9 @@ import type { ReaderStart } from './reader-thread.js';
 
 /** Files that nobody reads are closed so soon. */
 const SWEEP_MS = 500;
-/** Feeds that wait are looked at so often, should nobody say that something was written. */
-const LOOK_MS = 25;
+/** Feeds that wait are looked at so often, should nobody say that something was written: the aggregator may have to wait for
+ *  its disk, or be about to end. */
+const LOOK_MS = 250;
 
 interface Client {
   readonly port: MessagePort;

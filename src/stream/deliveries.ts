@@ -290,7 +290,8 @@ export class Deliveries {
     recipient.sent(records, lengthBytes, nextSeq);
     if (records === 0) this.#tellPosition(recipient, performance.now());
     const hasRoom = recipient.outlet.bufferedBytes <= LIMITS.replayBacklogBytes;
-    if (buffer === undefined || !hasRoom || recipient.feed === 0) return;
+    if (buffer === undefined || recipient.feed === 0) return;
+    if (!hasRoom) return this.#feeds.keep(buffer);
     this.#feeds.more(recipient.feed, buffer);
     recipient.ahead++;
   }

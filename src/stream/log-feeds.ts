@@ -7,6 +7,7 @@
  * is told, and opens it again from where it is. What an older feed still sends finds nobody.
  */
 import type { MessagePort } from 'node:worker_threads';
+import { LIMITS } from '../limits.js';
 import type { LogEnd } from '../log/segment-writer.js';
 import type { FeedRequest, FromReader, ToReader } from '../replay/messages.js';
 
@@ -20,6 +21,9 @@ export type ReaderPort = Pick<MessagePort, 'postMessage' | 'close'> & {
   unref(): void;
 };
 
+/** Of all feeds together. */
+const SPARE_BUFFERS = 4;
+
 export interface LogFeedsHooks {
   /** Main is to start the reader. */
   wanted(): void;
@@ -32,6 +36,7 @@ export interface LogFeedsHooks {
 export class LogFeeds {
   readonly #hooks: LogFeedsHooks;
   readonly #feeds = new Map<number, (message: FeedMessage) => void>();
+  readonly #spare: ArrayBuffer[] = [];
   #port: ReaderPort | undefined;
   #asked = false;
   #lastFeed = 0;
@@ -62,13 +67,20 @@ export class LogFeeds {
   }
 
   /** It may send one chunk more. `buffer`: one that it sent and may use again. */
-  more(feed: number, buffer?: ArrayBuffer): void {
+  more(feed: number, buffer = this.#spare.pop()): void {
     if (buffer === undefined) this.#post({ type: 'more', feed });
     else this.#post({ type: 'more', feed, buffer }, [buffer]);
   }
 
+  /** A buffer that came with a chunk, for the next one that is asked for: fresh memory costs more than what is read to it. */
+  keep(buffer: ArrayBuffer): void {
+    if (buffer.byteLength >= LIMITS.replayChunkBytes && this.#spare.length < SPARE_BUFFERS)
+      this.#spare.push(buffer);
+  }
+
   close(feed: number): void {
     if (this.#feeds.delete(feed)) this.#post({ type: 'close', feed });
+    if (this.#feeds.size === 0) this.#spare.length = 0;
   }
 
   /** The reader that was asked for, or the next one. */
