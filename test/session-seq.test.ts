@@ -35,6 +35,23 @@ for (const mode of MODES) {
       assert.ok(node.isBalanced);
     });
 
+    it('an event that a broken connection tore is taken when it comes again, wherever it was torn', () => {
+      const torn = line(12);
+      for (let cut = 0; cut < torn.length; cut++) {
+        const shard = new TestShard(mode);
+        const first = registered(shard);
+        for (let seq = 1; seq < 12; seq++) first.send(line(seq));
+        first.send(torn.slice(0, cut));
+        first.end();
+        const second = registered(shard, first.row);
+        second.send([12, 13].map(line).join(''));
+        const seqs = loggedSeqs(shard.drain().records, 'n');
+        assert.deepEqual(seqs, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13], `cut at ${cut}`);
+        assert.ok(second.isBalanced);
+        shard.acks.end();
+      }
+    });
+
     it('the next connection goes on where the last one was, and is told what is durable', () => {
       const shard = new TestShard(mode);
       const first = registered(shard);
