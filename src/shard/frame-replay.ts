@@ -9,7 +9,7 @@
  */
 import { type ErrorCode, errorIndex } from '../errors.js';
 import { SHARD } from '../memory/counters.js';
-import { NO_ROW } from '../memory/ledger-table.js';
+import { LEDGER, LEDGER_STRIDE, NO_ROW } from '../memory/ledger-table.js';
 import { eventSeq } from '../protocol/event-seq.js';
 import { FIELD, messageName } from '../protocol/fields.js';
 import { type FrameReader, KIND, type Kind } from '../protocol/frame-reader.js';
@@ -81,7 +81,7 @@ function firstNamed(reader: FrameReader, frame: Uint8Array, parts: readonly Part
 }
 
 function judge(
-  { reader, maxFrameBytes }: Context,
+  { reader, ledger, maxFrameBytes }: Context,
   frame: Uint8Array,
   { start, end }: Part,
   node: ReplayNode | null,
@@ -99,7 +99,13 @@ function judge(
   if (node === null)
     return { kind: 'refused', code: 'NODE_NOT_FOUND', reason: 'nothing says which node it is of' };
   const wrong = wrongOf(reader, kind, Buffer.from(node.id, 'latin1'), node.numbered);
-  return wrong && { kind: 'refused', ...wrong };
+  if (wrong !== undefined) return { kind: 'refused', ...wrong };
+  if (!node.numbered || node.row === NO_ROW || !isEvent(kind)) return undefined;
+  // A start after a crash counts the log again, and takes the highest number there for one that its node has reached.
+  const takenSeq = ledger[node.row * LEDGER_STRIDE + LEDGER.taken_seq]!;
+  if (eventSeq(reader) <= takenSeq) return undefined;
+  const reason = `PotEvent.seq is above ${takenSeq}, the highest that was taken from its node: leave it out`;
+  return { kind: 'refused', code: 'INVALID_MESSAGE_FORMAT', reason };
 }
 
 /** Passes frames on as a session does. A number that an event bears stays in it and counts no more: it was taken when the
