@@ -331,6 +331,47 @@ function entryOffsets(file: string): number[] {
   return offsets;
 }
 
+test('an index that the disk cannot read costs nothing: lines are counted', () =>
+  withStage(4_000, async (stage) => {
+    fill(stage, 120);
+    const bad = new Set<number>();
+    const files: LogFiles = {
+      ...REAL_FILES,
+      open(path, flags, mode) {
+        const file = REAL_FILES.open(path, flags, mode);
+        if (path.endsWith('.idx')) bad.add(file);
+        else bad.delete(file);
+        return file;
+      },
+      read(file, bytes, start, length, position) {
+        // Once behind its header, once with it.
+        if (bad.has(file) && position >= beginsAt)
+          throw Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO' });
+        return REAL_FILES.read(file, bytes, start, length, position);
+      },
+    };
+    let beginsAt = 1;
+    for (; beginsAt >= 0; beginsAt--) {
+      const segments = new OpenSegments(new Catalog(stage.folder, files), undefined, files);
+      const cursor = new LogCursor(segments, 1);
+      const got: string[] = [];
+      for (;;) {
+        let target = new Uint8Array(0);
+        const step = cursor.next(121, 1_000_000, 0, (bytes) => {
+          target = new Uint8Array(bytes);
+          return target;
+        });
+        if (step.kind === 'end') break;
+        assert.equal(step.kind, 'lines');
+        if (step.kind === 'lines')
+          for (const { start, end } of step.stretches)
+            got.push(...splitLines(target.subarray(start, end)));
+      }
+      segments.close();
+      assert.deepEqual(got, stage.lines);
+    }
+  }));
+
 test('a place that the disk cannot read costs the batch it is in', () =>
   withStage(1_000_000, async (stage) => {
     for (let batch = 1; batch <= 9; batch++) {
