@@ -372,6 +372,24 @@ test('as many as may read at once do, the next one waits, and who leaves leaves 
   await poll('all feeds are closed', () => stage.reader.open_ === 0 || undefined);
 });
 
+test('who knows records that are not durable yet is not sent back behind them', async (t) => {
+  const stage = await EventStage.start(t, SEED + 11);
+  stage.append(50);
+  stage.log.counters[AGGREGATOR.durable_seq] = 41;
+  stage.core.aggregator.set(stage.log.counters);
+  for (const order of ['asc', 'desc']) {
+    const { page: early } = await page(stage, `records=all&after=45&order=${order}`);
+    assert.deepEqual([early.events, early.next, early.last_seq], [[], null, 45], order);
+  }
+  stage.log.count();
+  stage.count();
+  const { page: later } = await page(stage, 'records=all&after=45');
+  assert.deepEqual(
+    later.events.map(({ seq }) => seq),
+    [46, 47, 48, 49, 50],
+  );
+});
+
 test('answers that stand behind another one leave no feed either, when their client goes', async (t) => {
   const stage = await EventStage.start(t, SEED + 10);
   stage.append(300);
