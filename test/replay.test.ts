@@ -355,6 +355,26 @@ test('as many as there may be consumers have a place, and who comes when all are
     }
   }));
 
+test('a listing that was made while a segment was compressed does not hide it', () =>
+  withStage(1_000, async (stage) => {
+    fill(stage, 60);
+    const [, compressed] = firstSeqs(stage);
+    let listings = 0;
+    const catalog = new Catalog(stage.folder, {
+      ...REAL_FILES,
+      list: (folder) => {
+        const names = REAL_FILES.list(folder);
+        // The second one is too late for the old name, and too early for the new one.
+        return ++listings === 2 ? names.filter((name) => !name.startsWith(segmentName(compressed!))) : names;
+      },
+    });
+    assert.equal(catalog.refresh(), false);
+    assert.deepEqual(catalog.segments, firstSeqs(stage));
+    rmSync(join(stage.folder, `${segmentName(compressed!)}.ndjson`));
+    assert.equal(catalog.refresh(), true);
+    assert.deepEqual(catalog.segments, firstSeqs(stage));
+  }));
+
 test('an index that the disk cannot read costs nothing: lines are counted', () =>
   withStage(4_000, async (stage) => {
     fill(stage, 120);
