@@ -128,7 +128,8 @@ export const LIMITS = {
    *  feed. */
   replayChunkBytes: 1 * MiB,
   replayChunksAhead: 2,
-  /** Feeds of the reader at once, of consumers and of REST: each has up to replayChunksAhead chunks in memory. */
+  /** Feeds of the reader at once, of consumers and of REST: each has up to replayChunksAhead chunks in memory. More, where
+   *  `stream.max_consumers` is higher: one without a place would wait for it and be told nothing. */
   replayFeeds: 512,
   restFeeds: 64,
   /** A consumer that is so close behind the end of the log is given the rest at once and is live again. */

@@ -25,7 +25,7 @@ import { createLedgerTable } from './memory/ledger-table.js';
 import { createSessionTable } from './memory/session-table.js';
 import { resolveMode } from './native/addon.js';
 import { REGISTRY_LIMITS } from './registry/limits.js';
-import { ReaderThread } from './replay/reader-thread.js';
+import { type ReaderHooks, ReaderThread } from './replay/reader-thread.js';
 import type { Health } from './rest/view.js';
 import type { ShardToMain } from './shard/messages.js';
 import { AggregatorThread } from './stream/aggregator-thread.js';
@@ -129,7 +129,7 @@ export class Core {
     this.#keeper = new KeeperThread(config, mode, aggregatorCounters, boundedLogger(logger), {
       onTrouble: (there) => this.#onTrouble('the log cannot be sealed, compressed or shortened', there),
     });
-    this.#reader = new ReaderThread(join(config.storage.dir, 'log'), mode, aggregatorCounters, {
+    const readerHooks: ReaderHooks = {
       useReader: (port) => this.#aggregator.useReader(port),
       nodeNames: () => this.#plane.nodeNames(),
       onDeath: (error) =>
@@ -137,7 +137,14 @@ export class Core {
           { reason: error.stack ?? error.message },
           'the reader of the log died and is started again',
         ),
-    });
+    };
+    this.#reader = new ReaderThread(
+      join(config.storage.dir, 'log'),
+      mode,
+      aggregatorCounters,
+      readerHooks,
+      config.stream.max_consumers,
+    );
     ground.ledger.onForgotten = (row) => this.#aggregator.forgetRow(row);
     // Retention deletes nothing before it was told.
     ground.kept.cursors.onOldest = (oldest) => this.#keeper.useCursor(oldest);

@@ -182,3 +182,29 @@ test('a node that was there before the feed is known; before its time under the 
   names.forget();
   assert.equal(names.nameAt('7', 100), undefined);
 });
+
+test('feeds that ask one after the other share what they are told, and each has what was so when it asked', () => {
+  const asked: number[] = [];
+  const desk = new OwnersDesk((number) => asked.push(number));
+  const ask = (nodes: readonly NodeName[]) => {
+    let answer: ReadonlyMap<string, NodeName> | undefined;
+    desk.wanted((owners) => {
+      answer = owners;
+    });
+    desk.answered(asked.at(-1)!, structuredClone(nodes.slice(0, 1)), false);
+    desk.answered(asked.at(-1)!, structuredClone(nodes.slice(1)), true);
+    assert.deepEqual([...answer!.values()], nodes);
+    return answer!;
+  };
+  const [a, b] = [
+    { id: '1', name: 'eu', sinceSeq: 1 },
+    { id: '2', name: 'us', sinceSeq: 5 },
+  ];
+  const first = ask([a!, b!]);
+  assert.equal(ask([a!, b!]), first, 'nothing has changed');
+  const moved = ask([a!, { ...b!, name: 'as', sinceSeq: 9 }]);
+  assert.equal(moved.get('1'), first.get('1'));
+  assert.deepEqual(first.get('2'), b, 'and what was told stays what it was');
+  assert.equal(ask([a!]).size, 1, 'one was forgotten');
+  assert.equal(ask([a!, b!]).size, 2, 'and is back');
+});

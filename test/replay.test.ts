@@ -7,6 +7,7 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import { LIMITS } from '../src/limits.js';
 import { Catalog } from '../src/log/catalog.js';
 import { type LogFiles, REAL_FILES } from '../src/log/files.js';
 import { decodeIndexEntry, INDEX_ENTRY_BYTES, INDEX_HEADER_BYTES, segmentName } from '../src/log/format.js';
@@ -14,10 +15,11 @@ import { encodeGzipIndex, gzipFileName, gzipIndexFileName } from '../src/log/gzi
 import { LogCursor, OpenSegments } from '../src/log/log-cursor.js';
 import type { Filter } from '../src/query/filter.js';
 import type { FeedItem } from '../src/replay/log-reader.js';
+import { ReaderThread } from '../src/replay/reader-thread.js';
 import { poll, within } from './deadline.js';
 import { makeEvent, makeFilter, wants } from './event-maker.js';
 import { seeded } from './framer-run.js';
-import { EVERYTHING, LogStage, linesOf, splitLines } from './log-stage.js';
+import { EVERYTHING, LogStage, linesOf, MODE, splitLines } from './log-stage.js';
 
 const NO_FILTER: Filter = {
   nodes: undefined,
@@ -330,6 +332,88 @@ function entryOffsets(file: string): number[] {
     offsets.push(decodeIndexEntry(bytes, at)!.offsetBytes);
   return offsets;
 }
+
+test('as many as there may be consumers have a place, and who comes when all are taken is told so', () =>
+  withStage(100_000, async (stage) => {
+    fill(stage, 5);
+    const reader = new ReaderThread(
+      stage.folder,
+      MODE,
+      stage.counters,
+      { useReader: (port) => port.unref(), nodeNames: () => [], onDeath: assert.fail },
+      700,
+    );
+    try {
+      const items = [];
+      for (let feed = 0; feed < 700 + LIMITS.rawBackends + LIMITS.restFeeds + 1; feed++)
+        items.push(reader.open({ ...EVERYTHING, filter: NO_FILTER, follow: true }).next());
+      const last = await within('the last one', items.pop()!);
+      assert.ok(last.type === 'fault' && last.kind === 'busy');
+      for (const item of await within('the others', Promise.all(items))) assert.equal(item.type, 'chunk');
+    } finally {
+      await reader.close();
+    }
+  }));
+
+test('a listing that was made while a segment was compressed does not hide it', () =>
+  withStage(1_000, async (stage) => {
+    fill(stage, 60);
+    const [, compressed] = firstSeqs(stage);
+    let listings = 0;
+    const catalog = new Catalog(stage.folder, {
+      ...REAL_FILES,
+      list: (folder) => {
+        const names = REAL_FILES.list(folder);
+        // The second one is too late for the old name, and too early for the new one.
+        return ++listings === 2 ? names.filter((name) => !name.startsWith(segmentName(compressed!))) : names;
+      },
+    });
+    assert.equal(catalog.refresh(), false);
+    assert.deepEqual(catalog.segments, firstSeqs(stage));
+    rmSync(join(stage.folder, `${segmentName(compressed!)}.ndjson`));
+    assert.equal(catalog.refresh(), true);
+    assert.deepEqual(catalog.segments, firstSeqs(stage));
+  }));
+
+test('an index that the disk cannot read costs nothing: lines are counted', () =>
+  withStage(4_000, async (stage) => {
+    fill(stage, 120);
+    const bad = new Set<number>();
+    const files: LogFiles = {
+      ...REAL_FILES,
+      open(path, flags, mode) {
+        const file = REAL_FILES.open(path, flags, mode);
+        if (path.endsWith('.idx')) bad.add(file);
+        else bad.delete(file);
+        return file;
+      },
+      read(file, bytes, start, length, position) {
+        // Once behind its header, once with it.
+        if (bad.has(file) && position >= beginsAt)
+          throw Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO' });
+        return REAL_FILES.read(file, bytes, start, length, position);
+      },
+    };
+    let beginsAt = 1;
+    for (; beginsAt >= 0; beginsAt--) {
+      const segments = new OpenSegments(new Catalog(stage.folder, files), undefined, files);
+      const cursor = new LogCursor(segments, 1);
+      const got: string[] = [];
+      for (;;) {
+        let target = new Uint8Array(0);
+        const step = cursor.next(121, 1_000_000, 0, (bytes) => {
+          target = new Uint8Array(bytes);
+          return target;
+        });
+        if (step.kind === 'end') break;
+        assert.equal(step.kind, 'lines');
+        if (step.kind === 'lines')
+          for (const { start, end } of step.stretches) got.push(...splitLines(target.subarray(start, end)));
+      }
+      segments.close();
+      assert.deepEqual(got, stage.lines);
+    }
+  }));
 
 test('a place that the disk cannot read costs the batch it is in', () =>
   withStage(1_000_000, async (stage) => {

@@ -372,6 +372,39 @@ test('as many as may read at once do, the next one waits, and who leaves leaves 
   await poll('all feeds are closed', () => stage.reader.open_ === 0 || undefined);
 });
 
+test('who knows records that are not durable yet is not sent back behind them', async (t) => {
+  const stage = await EventStage.start(t, SEED + 11);
+  stage.append(50);
+  stage.log.counters[AGGREGATOR.durable_seq] = 41;
+  stage.core.aggregator.set(stage.log.counters);
+  for (const order of ['asc', 'desc']) {
+    const { page: early } = await page(stage, `records=all&after=45&order=${order}`);
+    assert.deepEqual([early.events, early.next, early.last_seq], [[], null, 45], order);
+  }
+  stage.log.count();
+  stage.count();
+  const { page: later } = await page(stage, 'records=all&after=45');
+  assert.deepEqual(
+    later.events.map(({ seq }) => seq),
+    [46, 47, 48, 49, 50],
+  );
+});
+
+test('answers that stand behind another one leave no feed either, when their client goes', async (t) => {
+  const stage = await EventStage.start(t, SEED + 10);
+  stage.append(300);
+  for (const query of ['events?limit=1', 'events?format=ndjson&limit=1', 'events/stream?from=earliest']) {
+    const socket = await stage.core.connect();
+    t.after(() => socket.destroy());
+    socket.write('GET /api/v1/events/stream?from=earliest HTTP/1.1\r\nhost: x\r\n\r\n');
+    await within('the stream begins', once(socket, 'data'));
+    socket.write(`GET /api/v1/${query} HTTP/1.1\r\nhost: x\r\n\r\n`.repeat(3));
+    await poll('they are asked', () => stage.reader.most > 1 || undefined);
+    socket.destroy();
+    await poll(`no feed is left of ${query}`, () => stage.reader.open_ === 0 || undefined);
+  }
+});
+
 test('a client that does not read holds its feed back, and gets everything once it does', async (t) => {
   const stage = await EventStage.start(t, SEED + 9, 64 * 1024 * 1024);
   const filler = 'x'.repeat(40_000);

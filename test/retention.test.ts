@@ -10,6 +10,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { bytesOf, type KeptSegment } from '../src/keeper/log-folder.js';
 import { judge, type RetentionRules } from '../src/keeper/retention.js';
+import { type LogFiles, REAL_FILES } from '../src/log/files.js';
 import { decodeRetentionSeal, decodeSeal, keyIdOf, RETENTION_SEAL, sealFileName } from '../src/log/seal.js';
 import { AGGREGATOR } from '../src/memory/counters.js';
 import { SEED } from './frames.js';
@@ -133,6 +134,36 @@ describe('retention', () => {
     assert.equal(keeper.state.forcedRecords, newest - before[1]! - 5);
     const forced = stage.toldOf('deleted').map(({ forced }) => forced);
     assert.deepEqual(forced, [null, ...before.slice(1, -1).map(() => 'siem')]);
+  });
+
+  it('deletes what the disk cannot read any more, too, and seals what comes behind it', (t) => {
+    const stage = new KeeperStage(t);
+    stage.write(900);
+    const before = seqsOf(stage.folder);
+    const broken = new Set<number>();
+    const files: LogFiles = {
+      ...REAL_FILES,
+      open(path, flags, mode) {
+        const file = REAL_FILES.open(path, flags, mode);
+        if (path.endsWith(dataFiles(stage.folder)[0]!) && seqsOf(stage.folder)[0] === before[0])
+          broken.add(file);
+        else broken.delete(file);
+        return file;
+      },
+      read(file, ...rest) {
+        if (broken.has(file)) throw Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO' });
+        return REAL_FILES.read(file, ...rest);
+      },
+    };
+    const keeper = stage.keep({}, { files });
+    assert.equal(stage.toldOf('trouble').length, 1, 'it says so once');
+    assert.deepEqual(
+      stage.toldOf('sealed').map(({ segment }) => segment),
+      before.slice(1, -1),
+    );
+    assert.equal(keeper.state.trouble, null);
+    stage.keep({ retention_bytes: 1 }, { files });
+    assert.deepEqual(seqsOf(stage.folder), before.slice(-1));
   });
 
   it('leaves a chain that begins at what was deleted, signed as the seals are', (t) => {

@@ -200,7 +200,7 @@ export class Keeper {
     } catch (error) {
       this.#sealing = undefined;
       // Where retention needs the room, it goes without: the chain goes on from the one before.
-      if (!(error instanceof CannotSeal || (this.#retentionDue && isDiskFull(error)))) throw error;
+      if (!(isHopeless(error) || (this.#retentionDue && isDiskFull(error)))) throw error;
       segment.unsealable = true;
       this.#options.tell({ type: 'trouble', message: (error as Error).message });
       return true;
@@ -229,9 +229,9 @@ export class Keeper {
       this.#compressing = undefined;
       // It needs room before it gives some, and that is not the time to try it again and again.
       if (isDiskFull(error)) this.#compressMs = nowMs + COMPRESS_RETRY_MS;
-      if (!(error instanceof CannotSeal)) throw error;
+      if (!isHopeless(error)) throw error;
       job.segment.unsealable = true;
-      this.#options.tell({ type: 'trouble', message: error.message });
+      this.#options.tell({ type: 'trouble', message: (error as Error).message });
     }
     return true;
   }
@@ -348,4 +348,9 @@ export class Keeper {
       trouble: this.#trouble,
     };
   }
+}
+
+/** What the disk cannot read now it will hardly read later; whoever tried it again and again would never delete it. */
+function isHopeless(error: unknown): boolean {
+  return error instanceof CannotSeal || (error as NodeJS.ErrnoException).code === 'EIO';
 }

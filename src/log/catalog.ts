@@ -21,14 +21,22 @@ export class Catalog {
 
   /** True where the segments are not the same as before. */
   refresh(): boolean {
+    const before = this.#segments;
+    let found = this.#look();
+    // A long listing is not of one instant: of a segment that is compressed meanwhile it may have neither name. Whoever
+    // believed that would tell its readers that the records are gone.
+    if (before.some((seq) => !found.has(seq))) found = this.#look();
+    this.#segments = [...found].sort((a, b) => a - b);
+    return before.length !== this.#segments.length || before.some((seq, at) => seq !== this.#segments[at]);
+  }
+
+  #look(): Set<number> {
     const found = new Set<number>();
     for (const name of this.#files.list(this.folder)) {
       const seq = parseSegmentName(name) ?? parseGzipName(name);
       if (seq !== undefined) found.add(seq);
     }
-    const before = this.#segments;
-    this.#segments = [...found].sort((a, b) => a - b);
-    return before.length !== this.#segments.length || before.some((seq, at) => seq !== this.#segments[at]);
+    return found;
   }
 
   get segments(): readonly number[] {

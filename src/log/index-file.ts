@@ -36,7 +36,7 @@ export class IndexFile {
       throw error;
     }
     const header = Buffer.alloc(INDEX_HEADER_BYTES);
-    const read = files.read(file, header, 0, header.length, 0);
+    const read = readOrNothing(files, file, header, 0);
     if (decodeIndexHeader(header.subarray(0, read)) !== firstSeq) {
       files.close(file);
       return undefined;
@@ -106,13 +106,22 @@ export class IndexFile {
   #load(entry: number): void {
     // Some before it, for who reads backwards.
     this.#windowStart = Math.max(0, entry - WINDOW_ENTRIES / 4);
-    const read = this.#files.read(
-      this.#file,
-      this.#window,
-      0,
-      this.#window.length,
-      INDEX_HEADER_BYTES + this.#windowStart * INDEX_ENTRY_BYTES,
-    );
+    const positionBytes = INDEX_HEADER_BYTES + this.#windowStart * INDEX_ENTRY_BYTES;
+    const read = readOrNothing(this.#files, this.#file, this.#window, positionBytes);
     this.#windowEntries = Math.floor(read / INDEX_ENTRY_BYTES);
+    if (read > 0) return;
+    // The disk cannot read them: they count as damaged, and are not tried again with every record.
+    this.#window.fill(0);
+    this.#windowEntries = WINDOW_ENTRIES;
+  }
+}
+
+/** Bytes read; 0 where the disk gives an error for them. */
+function readOrNothing(files: LogFiles, file: number, bytes: Buffer, positionBytes: number): number {
+  try {
+    return files.read(file, bytes, 0, bytes.length, positionBytes);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EIO') return 0;
+    throw error;
   }
 }

@@ -231,10 +231,10 @@ export class LogCursor {
       records += found.piece.recordCount;
     }
     const bytes = room(length);
-    let read = readOf(segment, bytes, length, pieces[0]!.offsetBytes);
+    let read = segment.read(bytes, 0, length, pieces[0]!.offsetBytes);
     // A bad place on the disk costs the piece that it is in, not those before it.
     if (read === 0 && pieces.length > 1)
-      read = readOf(segment, bytes, pieces[0]!.lengthBytes, pieces[0]!.offsetBytes);
+      read = segment.read(bytes, 0, pieces[0]!.lengthBytes, pieces[0]!.offsetBytes);
     const endSeq = Math.min(limitSeq, maxRecords === 0 ? limitSeq : this.seq + maxRecords);
     const stretches: Stretch[] = [];
     let at = 0;
@@ -271,7 +271,7 @@ export class LogCursor {
 
   #load(segment: SegmentReader, piece: Piece, bytes: Uint8Array, at: number): boolean {
     return (
-      readOf(segment, bytes.subarray(at), piece.lengthBytes, piece.offsetBytes) === piece.lengthBytes &&
+      segment.read(bytes, at, piece.lengthBytes, piece.offsetBytes) === piece.lengthBytes &&
       this.#isGood(piece, bytes, at)
     );
   }
@@ -291,15 +291,5 @@ export class LogCursor {
     const whole = nextSeq === piece.baseSeq + piece.recordCount;
     const end = whole ? stop : lines.skip(bytes, start, stop, nextSeq - firstSeq);
     return { firstSeq, nextSeq, start, end, receivedMs: piece.receivedMs, notBeforeMs: piece.notBeforeMs };
-  }
-}
-
-/** Bytes read; 0 where the disk gives an error for them: then they are damaged. */
-function readOf(segment: SegmentReader, bytes: Uint8Array, length: number, positionBytes: number): number {
-  try {
-    return segment.read(bytes, 0, length, positionBytes);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EIO') return 0;
-    throw error;
   }
 }

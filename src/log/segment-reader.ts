@@ -93,8 +93,14 @@ export class SegmentReader {
     this.#index = undefined;
   }
 
+  /** Bytes read; 0 where the disk gives an error for them: then they are damaged. */
   read(target: Uint8Array, start: number, length: number, positionBytes: number): number {
-    return this.#content.read(target, start, length, positionBytes);
+    try {
+      return this.#content.read(target, start, length, positionBytes);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EIO') return 0;
+      throw error;
+    }
   }
 
   /** The piece that holds record `seq`. `limitSeq`: where the next segment begins, or how far the log may be read. */

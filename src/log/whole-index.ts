@@ -24,9 +24,14 @@ export class WholeIndex {
   readonly lastMs: number | undefined;
   readonly #bytes: Buffer;
 
-  /** Undefined where there is no such file, or where it is of something else. */
+  /** Undefined where there is no such file, where it is of something else, or where the disk cannot read it. */
   static read(path: string, firstSeq: number): WholeIndex | undefined {
-    return WholeIndex.of(readFile(REAL_FILES, path), firstSeq);
+    try {
+      return WholeIndex.of(readFile(REAL_FILES, path), firstSeq);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EIO') return undefined;
+      throw error;
+    }
   }
 
   static of(bytes: Buffer | undefined, firstSeq: number): WholeIndex | undefined {

@@ -30,6 +30,12 @@ export class OwnersDesk {
   readonly #ask: (asked: number) => void;
   #asked = 0;
   #answer: Map<string, NodeName> | undefined;
+  /** Something is in it that was not in the one before. */
+  #hasNews = false;
+  /** The answer before, while a feed still has it: what is the same in both is kept once. Each feed has an answer of its own
+   *  for as long as it lives, and there may be a hundred thousand nodes. */
+  #last: WeakRef<Owners> | undefined;
+  #before: Owners | undefined;
   /** Those that wait for the answer under way, and those that came after the question. */
   #waiting: ((owners: Owners) => void)[] = [];
   #next: ((owners: Owners) => void)[] = [];
@@ -46,10 +52,13 @@ export class OwnersDesk {
 
   answered(asked: number, nodes: readonly NodeName[], last: boolean): void {
     if (asked !== this.#asked || this.#answer === undefined) return;
-    for (const node of nodes) this.#answer.set(node.id, node);
+    for (const node of nodes) this.#answer.set(node.id, this.#known(node));
     if (!last) return;
-    const answer = this.#answer;
+    const isSame = !this.#hasNews && this.#before?.size === this.#answer.size;
+    const answer: Owners = isSame ? this.#before! : this.#answer;
     const waiting = this.#waiting;
+    this.#last = new WeakRef(answer);
+    this.#before = undefined;
     this.#answer = undefined;
     this.#waiting = [];
     for (const done of waiting) done(answer);
@@ -60,7 +69,16 @@ export class OwnersDesk {
     this.#waiting = this.#next;
     this.#next = [];
     this.#answer = new Map();
+    this.#before = this.#last?.deref();
+    this.#hasNews = false;
     this.#ask(++this.#asked);
+  }
+
+  #known(node: NodeName): NodeName {
+    const before = this.#before?.get(node.id);
+    if (before !== undefined && before.name === node.name && before.sinceSeq === node.sinceSeq) return before;
+    this.#hasNews = true;
+    return node;
   }
 }
 
@@ -108,7 +126,11 @@ export class NameHistory {
         this.#learned.delete(oldest);
         break;
       }
-    this.#learned.set(id, Object.values(message)[0]!.node_name);
+    const name = Object.values(message)[0]!.node_name;
+    // Mostly the registry says the same: then there is one text for all feeds.
+    const owner = this.#owners?.get(id);
+    if (owner?.name === name) this.#learned.set(owner.id, owner.name);
+    else this.#learned.set(id, name);
   }
 
   /** To be called with every record once it has been dealt with. */

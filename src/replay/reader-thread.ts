@@ -20,6 +20,8 @@ export interface ReaderStart {
   readonly mode: Mode;
   /** The aggregator's counters: how far the log is written, and durable. */
   readonly counters: Float64Array;
+  /** Feeds there may be at once. */
+  readonly places: number;
   /** The reader's ends. */
   readonly main: MessagePort;
   readonly aggregator: MessagePort;
@@ -38,6 +40,7 @@ export class ReaderThread implements LogReader {
   readonly #mode: Mode;
   readonly #counters: Float64Array;
   readonly #hooks: ReaderHooks;
+  readonly #places: number;
   #worker: Worker | undefined;
   #port: MessagePort | undefined;
   readonly #feeds = new Map<number, FeedClient>();
@@ -47,7 +50,9 @@ export class ReaderThread implements LogReader {
   #startedMs = 0;
   #restarting: NodeJS.Timeout | undefined;
 
-  constructor(folder: string, mode: Mode, counters: Float64Array, hooks: ReaderHooks) {
+  /** `maxConsumers`: WebSockets there may be. Each of them has a place. */
+  constructor(folder: string, mode: Mode, counters: Float64Array, hooks: ReaderHooks, maxConsumers = 0) {
+    this.#places = Math.max(LIMITS.replayFeeds, maxConsumers + LIMITS.rawBackends + LIMITS.restFeeds);
     this.#folder = folder;
     this.#mode = mode;
     this.#counters = counters;
@@ -104,6 +109,7 @@ export class ReaderThread implements LogReader {
       folder: this.#folder,
       mode: this.#mode,
       counters: this.#counters,
+      places: this.#places,
       main: main.port1,
       aggregator: aggregator.port1,
     };

@@ -41,6 +41,8 @@ class Reader {
   #scratch: Uint8Array = new Uint8Array(0);
   readonly #ready = new Set<Entry>();
   readonly #waiting = new Set<Entry>();
+  /** Feeds there may be at once. */
+  readonly #places: number;
   #feeds = 0;
   #scheduled = false;
   /** The aggregator was asked to say when more was written. */
@@ -48,7 +50,8 @@ class Reader {
   #sweeping: NodeJS.Timeout | undefined;
   #looking: NodeJS.Timeout | undefined;
 
-  constructor({ folder, mode, counters, main, aggregator }: ReaderStart) {
+  constructor({ folder, mode, counters, places, main, aggregator }: ReaderStart) {
+    this.#places = places;
     this.#counters = counters;
     this.#addon = mode === 'native' ? loadAddon() : undefined;
     this.#segments = new OpenSegments(new Catalog(folder), this.#addon);
@@ -89,7 +92,7 @@ class Reader {
     const { type: _, feed: number, ...request } = message;
     const post = (answer: FromReader, transfer: ArrayBuffer[] = []) =>
       client.port.postMessage(answer, transfer);
-    if (this.#feeds >= LIMITS.replayFeeds) {
+    if (this.#feeds >= this.#places) {
       post({ type: 'fault', feed: number, kind: 'busy', message: 'too many readers of the log' });
       return;
     }

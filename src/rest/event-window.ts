@@ -88,8 +88,8 @@ export class EventWindow {
 
   get position(): Position {
     const { firstSeq, nextSeq } = this.#bounds;
-    // Nothing was there to be looked at: a cursor that is in front of what comes.
-    const low = this.#low ?? Math.min(firstSeq, nextSeq);
+    // Nothing was there to be looked at: a cursor that is in front of what comes, and never behind what is known already.
+    const low = this.#low ?? (this.#isAscending ? firstSeq : Math.max(firstSeq, nextSeq));
     const high = this.#low === undefined ? low : this.#high;
     const isEnd = this.#isEnd || this.#isAtEnd;
     return {
@@ -100,6 +100,7 @@ export class EventWindow {
   }
 
   get #isAtEnd(): boolean {
+    if (this.#bounds.firstSeq >= this.#bounds.nextSeq) return true;
     if (this.#low === undefined) return false;
     return this.#isAscending ? this.#high >= this.#bounds.nextSeq : this.#low <= this.#bounds.firstSeq;
   }

@@ -316,7 +316,10 @@ export class Consumers {
   }
 
   #started(consumer: Consumer, nextSeq: number): void {
-    if (consumer.asked.name === undefined || consumer.ackedSeq > 0) return;
+    const { name } = consumer.asked;
+    if (name === undefined || consumer.ackedSeq > 0) return;
+    // What connections before it acknowledged counts up to here only: it may have gone back on purpose, or be a new one.
+    for (const other of this.#consumers.values()) if (other.asked.name === name) other.ackedSeq = 0;
     consumer.ackedSeq = nextSeq;
     this.#hooks.post({ type: 'consumer-started', consumer: consumer.number, nextSeq });
   }

@@ -119,8 +119,11 @@ function open(
   };
   try {
     const feed = feeds.open(wanted, principal);
-    // Also where the client leaves before there is an answer.
+    // Also where the client leaves before there is an answer. One that stands behind another on its connection is told
+    // nothing when that ends: then it is the request that is.
     reply.raw.once('close', () => feed.close());
+    request.raw.once('close', () => feed.close());
+    if (request.raw.destroyed) feed.close();
     return feed;
   } catch (error) {
     if (error instanceof RestError) reply.header('retry-after', RETRY_SECONDS);
