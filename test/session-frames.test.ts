@@ -208,13 +208,14 @@ for (const mode of MODES) {
         assert.match(node.transport.written[0]!, new RegExp(`"node_id":${id},`));
         const forms = GOOD_FRAMES.filter(({ bytes: one }) => !one.includes(10))
           .map(({ bytes: one }) => one.toString())
-          .filter((text) => text.includes(NODE_ID) && !text.includes('NodeRegistration'));
-        node.send(`${forms.map((text) => text.replace(NODE_ID, id)).join('\n')}\n`);
+          .filter((text) => text.includes(NODE_ID) && !/NodeRegistration|NodeDrop/.test(text));
+        node.send(`${forms.map((text) => text.replaceAll(NODE_ID, id)).join('\n')}\n`);
         node.end();
         const { records, letters } = shard.drain();
         assert.deepEqual(letters, []);
         assert.equal(records.length, forms.length + 2);
-        for (const record of records) assert.match(record, new RegExp(`"node_id":${id}[,} ]`));
+        for (const record of records)
+          assert.match(record, new RegExp(`"node(_|\\\\u005f)id" ?: ?${id}[,} ]`));
       }
     });
 
