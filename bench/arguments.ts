@@ -20,8 +20,8 @@ export const SCENARIOS = [
   'replay',
   'search',
 ] as const;
-/** Minutes and many gigabytes: only when they are named, or small. */
-const LARGE: readonly ScenarioName[] = ['sustained', 'recover', 'replay', 'search'];
+/** Minutes, or many gigabytes: only when they are named, or small. */
+const LARGE: readonly ScenarioName[] = ['durability', 'sustained', 'recover', 'replay', 'search'];
 export type ScenarioName = (typeof SCENARIOS)[number];
 
 export interface Request {
@@ -56,7 +56,7 @@ export const HELP = `HoneyBee Core bench: load, latency and memory, with every e
   npm run bench -- ingest --tls --shards 2
   npm run bench -- latency --rate 50000
 
-Scenarios (all when none is named, but for the last four)
+Scenarios (all when none is named, but for the last five)
   ingest        events a second, from node sockets through the log to WebSocket consumers
   latency       socket to WebSocket: idle one at a time, and at an offered load
   connections   memory of Core per connected, silent node

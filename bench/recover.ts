@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { type Core, type Mode, startCore } from './core-process.js';
 import type { EventBlocks } from './generator.js';
 import { checkLog, type LogCheck } from './log-check.js';
-import { nextSeqOf } from './rest.js';
+import { durableLag, nextSeqOf } from './rest.js';
 import { problemsOf, type ScenarioResult, verifiedOf } from './result.js';
 import type { Context } from './settings.js';
 import { runStream } from './stream-run.js';
@@ -25,6 +25,8 @@ interface Start {
 
 const SLOWEST_BYTES_PER_SECOND = 20e6;
 const INDEX_ENTRY_PART = 17;
+/** For Core to write what it has taken, and to force it to the disk. */
+const SETTLE_MS = 60_000;
 
 export const recoverTitle = ({ bytes }: RecoverPlan): string =>
   `recover, a log of ${(bytes / 1e9).toFixed(bytes < 1e9 ? 2 : 0)} GB with a torn tail`;
@@ -107,6 +109,14 @@ async function restarts(
       problems.push(`${what}: the next number is ${nextSeq}, and the log ends before ${wanted}`);
   };
   const nothing = (): void => {};
+  // What is still on its way inside Core dies with it, and nobody was promised anything about that.
+  const events = sent.reduce((sum, count) => sum + count, 0);
+  const deadlineMs = performance.now() + SETTLE_MS;
+  for (;;) {
+    if ((await nextSeqOf(core.rest)) > events && (await durableLag(core.rest)) === 0) break;
+    if (performance.now() > deadlineMs) throw new Error('Core did not write all that it took');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
   await again('after it was killed', () => core.kill(), nothing);
   await again(
     'torn: half a record, half an entry of the index',

@@ -126,6 +126,26 @@ describe('other commands', () => {
   });
 });
 
+test('log takes one of its verbs, and where the log is', () => {
+  const plain = { command: 'log', json: false, flags: {} };
+  assert.deepEqual(parseArguments(['log', 'stat']), { ...plain, action: { do: 'stat' } });
+  assert.deepEqual(parseArguments(['log', 'repair', '--dir', 'd', '--json']), {
+    ...plain,
+    action: { do: 'repair' },
+    dir: 'd',
+    json: true,
+  });
+  const chain = 'a'.repeat(64);
+  assert.deepEqual(parseArguments(['log', 'verify', '--public-key=a', '--public-key=b', '--chain', chain]), {
+    ...plain,
+    action: { do: 'verify', publicKeys: ['a', 'b'], chain },
+  });
+  assert.equal(
+    refusal('log', 'stat', '--dir', 'd', '--storage.dir', 'e'),
+    '--dir and --storage.dir say the same: one of the two',
+  );
+});
+
 describe('token', () => {
   const create = ['token', 'create', '--name', 'ci', '--role', 'read'];
 

@@ -627,7 +627,6 @@ describe('the bench command line', () => {
       'commands',
       'scan',
       'acks',
-      'durability',
     ]);
     assert.ok(readArguments(['--quick'])!.scenarios.includes('sustained'), 'small, the large ones come too');
     assert.deepEqual(readArguments(['recover', '--gigabytes', '0.5'])!.gigabytes, 0.5);

@@ -221,6 +221,7 @@ test('nothing is lost and nothing is twice, whatever connections and Core do', a
   await t.test('a shard dies', async () => {
     await Promise.all(nodes.map((node) => node.send(3000)));
     await Promise.all([0, 1].map((shard) => post(core.ports.backend_port, `/debug/shards/${shard}/kill`)));
+    for (const shard of [0, 1]) await core.line('shard restarted', { shard });
     await Promise.all(nodes.map((node) => node.client.socket.destroy()));
     for (const [at, node] of nodes.entries()) await connect(node, at);
     await Promise.all(nodes.map((node) => node.allAcked()));

@@ -99,17 +99,24 @@ export class Ledger implements LedgerView {
     return { ...describe(sums), balanced };
   }
 
-  /** What has changed of a record when this is not the same: for ETags. Written behind `target[at]`; how many numbers. */
+  /** What has changed of a record when this is not the same: for ETags. Written to target[at] and behind; how many numbers.
+   *  Counts only go up, so their sum says whether any has; numbers of events may be too large to be added up. */
   fingerprint(serial: number, target: Float64Array, at: number): number {
     const start = (this.#rows.get(serial) ?? OTHERS_ROW) * LEDGER_STRIDE;
-    for (let field = LEDGER.logged_records; field < LEDGER_STRIDE; field++)
-      target[at + field - LEDGER.logged_records] = this.table[start + field]!;
+    const { table } = this;
+    let sum = 0;
+    for (let i = 0; i < COUNTS.length; i++) sum += table[start + COUNTS[i]!]!;
+    target[at] = sum;
+    for (let i = 0; i < APART.length; i++) target[at + 1 + i] = table[start + APART[i]!]!;
     return FINGERPRINT_NUMBERS;
   }
 }
 
-/** Numbers of a fingerprint: all that is counted. */
-export const FINGERPRINT_NUMBERS = LEDGER_STRIDE - LEDGER.logged_records;
+const APART = [LEDGER.logged_seq, LEDGER.durable_seq, LEDGER.taken_seq, LEDGER.missing];
+const COUNTS = Object.values(LEDGER).filter((at) => at >= LEDGER.logged_records && !APART.includes(at));
+
+/** Numbers of a fingerprint. */
+export const FINGERPRINT_NUMBERS = 1 + APART.length;
 
 function describe(cells: Float64Array): NodeLedger {
   const refusedByCode = {} as Record<ErrorCode, number>;

@@ -447,11 +447,13 @@ export class Session implements FrameSink {
   /**
    * The frame that was refused is an event with a number. Where that is the next one it counts as taken, because the
    * frame is kept as a dead letter: its node is not to send it for ever. What was taken before is no news: it is
-   * dropped, and the answer is -1. Else 0.
+   * dropped, and the answer is -1. Else 0: above all for what is no JSON, because a frame that a broken connection
+   * tore shows a number, too (or a part of one), and its node will send it again.
    */
   #refusedSeq(): number {
     const { reader } = this.#context;
     if (!this.#numbered || this.#state !== 'registered' || reader.message !== MESSAGE.PotEvent) return 0;
+    if (reader.code === 'MESSAGE_PARSE_FAILED') return 0;
     if (reader.type(FIELD.node_id) === VALUE.absent) return 0;
     if (!isOfNode(reader, this.#digits)) return 0;
     const seq = eventSeq(reader);
