@@ -577,7 +577,10 @@ class Spool implements EventQueue {
 
   get full(): boolean {
     const isFull = this.#coming.length >= LIMITS.queueEvents || this.#comingBytes >= LIMITS.queueBytes;
-    return this.#bounded && (isFull || this.#bytes >= this.#limitBytes);
+    // The newest file goes when there is a newer one, but takes no room from anybody once Core has all of it.
+    const last = this.#files.at(-1);
+    const bytes = last !== undefined && last.end <= this.#acked + 1 ? 0 : this.#bytes;
+    return this.#bounded && (isFull || bytes >= this.#limitBytes);
   }
 
   get waiting(): number {
