@@ -43,7 +43,7 @@ import {
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import net from 'node:net';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import tls from 'node:tls';
 import { fileURLToPath } from 'node:url';
@@ -276,6 +276,7 @@ class Identity {
       fsyncSync(fd);
       closeSync(fd);
       renameSync(next, this.#file);
+      syncFolder(dirname(this.#file));
     } catch (error) {
       throw new Fatal(EXIT.usage, `--state: ${(error as Error).message}`);
     }
