@@ -99,16 +99,17 @@ export class NameHistory {
     const opens = this.#backwards ? DISCONNECTED : REGISTERED;
     if (!startsWith(opens, lines, start, end)) return;
     const text = Buffer.from(lines.buffer, lines.byteOffset + start, end - start).toString('utf8');
-    const { message } = JSON.parse(text) as { message: Record<string, { node_name: string }> };
+    const name = nameOf(text);
     const id = digitsAt(lines, start + opens.length, end);
     this.#learned.delete(id);
+    if (name === undefined) return;
     // The one that was heard of longest ago is not known any more; the registry may still know it.
     if (this.#learned.size >= LIMITS.registryNodes)
       for (const oldest of this.#learned.keys()) {
         this.#learned.delete(oldest);
         break;
       }
-    this.#learned.set(id, Object.values(message)[0]!.node_name);
+    this.#learned.set(id, name);
   }
 
   /** To be called with every record once it has been dealt with. */
@@ -116,6 +117,17 @@ export class NameHistory {
     const closes = this.#backwards ? REGISTERED : DISCONNECTED;
     if (!startsWith(closes, lines, start, end)) return;
     this.#learned.delete(digitsAt(lines, start + closes.length, end));
+  }
+}
+
+/** Undefined where the notice is damaged: nobody is known by that id then. */
+function nameOf(notice: string): string | undefined {
+  try {
+    const { message } = JSON.parse(notice) as { message: Record<string, { node_name: unknown }> };
+    const { node_name } = Object.values(message)[0]!;
+    return typeof node_name === 'string' ? node_name : undefined;
+  } catch {
+    return undefined;
   }
 }
 
