@@ -43,7 +43,7 @@ import {
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import net from 'node:net';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import tls from 'node:tls';
 import { fileURLToPath } from 'node:url';
@@ -276,6 +276,7 @@ class Identity {
       fsyncSync(fd);
       closeSync(fd);
       renameSync(next, this.#file);
+      syncFolder(dirname(this.#file));
     } catch (error) {
       throw new Fatal(EXIT.usage, `--state: ${(error as Error).message}`);
     }
@@ -577,7 +578,10 @@ class Spool implements EventQueue {
 
   get full(): boolean {
     const isFull = this.#coming.length >= LIMITS.queueEvents || this.#comingBytes >= LIMITS.queueBytes;
-    return this.#bounded && (isFull || this.#bytes >= this.#limitBytes);
+    // The newest file goes when there is a newer one, but takes no room from anybody once Core has all of it.
+    const last = this.#files.at(-1);
+    const bytes = last !== undefined && last.end <= this.#acked + 1 ? 0 : this.#bytes;
+    return this.#bounded && (isFull || bytes >= this.#limitBytes);
   }
 
   get waiting(): number {

@@ -28,14 +28,14 @@ describe('the last records of a node that has left', () => {
     const first = ring();
     records.left(7n, 'a', 0, first.observer, first.put());
     for (const id of [7n, 8n]) {
-      assert.ok(records.haveBeenRead(id, 'a', 0), 'behind its own');
-      assert.ok(!records.haveBeenRead(id, 'a', 1), `as ${id} in another ring`);
+      assert.ok(records.haveBeenRead(id, 'a', 0, false), 'behind its own');
+      assert.ok(!records.haveBeenRead(id, 'a', 1, false), `as ${id} in another ring`);
     }
-    assert.ok(!records.haveBeenRead(7n, 'b', 0), 'the id stands for another name from then on');
-    assert.ok(records.haveBeenRead(9n, 'b', 1), 'another node');
+    assert.ok(!records.haveBeenRead(7n, 'b', 0, false), 'the id stands for another name from then on');
+    assert.ok(records.haveBeenRead(9n, 'b', 1, false), 'another node');
     first.readAll();
-    for (const id of [7n, 8n]) assert.ok(records.haveBeenRead(id, 'a', 1));
-    assert.ok(records.haveBeenRead(7n, 'b', 0));
+    for (const id of [7n, 8n]) assert.ok(records.haveBeenRead(id, 'a', 1, false));
+    assert.ok(records.haveBeenRead(7n, 'b', 0, false));
   });
 
   it('are all waited for where several rings have some of a name', () => {
@@ -44,31 +44,36 @@ describe('the last records of a node that has left', () => {
     rings.forEach((one, slot) => {
       records.left(BigInt(slot + 1), 'a', slot, one.observer, one.put());
     });
-    for (const slot of [0, 1, 2]) assert.ok(!records.haveBeenRead(5n, 'a', slot));
+    for (const slot of [0, 1, 2]) assert.ok(!records.haveBeenRead(5n, 'a', slot, false));
     rings[0]!.readAll();
     records.sweep();
     assert.deepEqual(
-      [0, 1, 2].map((slot) => records.haveBeenRead(5n, 'a', slot)),
+      [0, 1, 2].map((slot) => records.haveBeenRead(5n, 'a', slot, false)),
       [false, true, false],
     );
+    // But not by a node whose own record it is that goes on.
+    assert.ok(records.haveBeenRead(1n, 'a', 0, true));
+    assert.ok(records.haveBeenRead(6n, 'a', 0, true));
+    assert.ok(!records.haveBeenRead(2n, 'a', 0, true));
     rings[1]!.readAll();
     records.sweep();
-    assert.ok(records.haveBeenRead(5n, 'a', 0));
+    assert.ok(records.haveBeenRead(5n, 'a', 0, false));
   });
 
   it('are waited for where a dead shard owes the notice that it has gone', () => {
     const records = new LastRecords();
     records.owe(7n, 'a', 0);
-    for (const id of [7n, 8n]) for (const slot of [0, 1]) assert.ok(!records.haveBeenRead(id, 'a', slot));
-    assert.ok(!records.haveBeenRead(7n, 'b', 1));
+    for (const id of [7n, 8n])
+      for (const slot of [0, 1]) assert.ok(!records.haveBeenRead(id, 'a', slot, false));
+    assert.ok(!records.haveBeenRead(7n, 'b', 1, false));
     const next = ring();
     next.put();
     records.noticesGiven(0, next.observer);
     for (const id of [7n, 8n]) {
-      assert.ok(records.haveBeenRead(id, 'a', 0));
-      assert.ok(!records.haveBeenRead(id, 'a', 1));
+      assert.ok(records.haveBeenRead(id, 'a', 0, false));
+      assert.ok(!records.haveBeenRead(id, 'a', 1, false));
     }
     next.readAll();
-    for (const id of [7n, 8n]) assert.ok(records.haveBeenRead(id, 'a', 1));
+    for (const id of [7n, 8n]) assert.ok(records.haveBeenRead(id, 'a', 1, false));
   });
 });

@@ -254,6 +254,21 @@ describe("the node's spool", { concurrency: 4 }, () => {
     assert.deepEqual(side.stored, upTo(total));
   });
 
+  it('goes on when a file as large as the whole spool is acknowledged', async (t) => {
+    const side = await acking(t);
+    const options = ['--spool', spoolOf(t), '--spool-bytes', String(1 << 20), '--id', '1'];
+    const node = startNode(t, side.core, '--listen', '0', ...options);
+    const peer = net.connect(await node.listening(), '127.0.0.1');
+    t.after(() => peer.destroy());
+    const large = (n: number, bytes: number) => lines(n, n + 1, `,"large":"${'x'.repeat(bytes)}"`);
+    const sent = [large(0, 200_000), large(1, 950_000), large(2, 10)];
+    for (const [at, line] of sent.entries()) {
+      peer.write(line);
+      await side.core.until(`event ${at}`, () => side.stored.length === at + 1);
+    }
+    assert.deepEqual(side.stored, upTo(3));
+  });
+
   it('says so when Core does not acknowledge, and keeps nothing back for ever', async (t) => {
     const side = await acking(t);
     side.offers = false;

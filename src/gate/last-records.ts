@@ -56,13 +56,15 @@ export class LastRecords {
 
   /**
    * May the node's next records go into this slot's ring? Behind its own they may; but what another name has left under the
-   * id has to be in the log by then: from the registration on the id stands for the new name.
+   * id has to be in the log by then: from the registration on the id stands for the new name. `isKnown`: the registry
+   * has the name's record under this very id, so that nobody else's record can go on under it.
    */
-  haveBeenRead(nodeId: bigint, name: string, slot: number): boolean {
+  haveBeenRead(nodeId: bigint, name: string, slot: number, isKnown: boolean): boolean {
     for (const ids of this.#noticesOwed.values()) if (ids.has(nodeId)) return false;
-    for (const names of this.#namesOwed.values()) if (names.has(name)) return false;
     const last = this.#lastRuns.get(nodeId);
     if (last !== undefined && !mayFollow(last, name, slot)) return false;
+    if (isKnown) return true;
+    for (const names of this.#namesOwed.values()) if (names.has(name)) return false;
     return this.#runsOfNames.get(name)?.every((run) => mayFollow(run, name, slot)) ?? true;
   }
 

@@ -206,7 +206,9 @@ export class Registrar {
     }
     const nodeId = BigInt(registration.nodeId);
     const { nodeName } = registration;
-    if (!this.#lastRecords.haveBeenRead(nodeId, nodeName, open.slot) || this.isReplaying(nodeId, nodeName)) {
+    const isKnown = this.#registry.byId(nodeId)?.name === nodeName;
+    const haveBeenRead = this.#lastRecords.haveBeenRead(nodeId, nodeName, open.slot, isKnown);
+    if (!haveBeenRead || this.isReplaying(nodeId, nodeName)) {
       setTimeout(() => this.#decide(waiting), RING_POLL_MS);
       return;
     }

@@ -98,10 +98,9 @@ export class Recount {
   #registered(bytes: Uint8Array, start: number, end: number): void {
     const { idStart, idEnd } = this.#glance;
     const digits = Buffer.from(bytes.subarray(idStart, idEnd)).toString('latin1');
-    const notice = JSON.parse(Buffer.from(bytes.subarray(start, end)).toString('utf8')).message
-      .NodeRegistered as { readonly node_serial?: number; readonly features?: readonly string[] };
-    const row = this.#rows.get(notice.node_serial ?? 0) ?? OTHERS_ROW;
-    const numbered = notice.features?.includes(EVENT_ACK) === true;
+    const { node_serial, features } = readNotice(Buffer.from(bytes.subarray(start, end)).toString('utf8'));
+    const row = this.#rows.get(node_serial as number) ?? OTHERS_ROW;
+    const numbered = Array.isArray(features) && features.includes(EVENT_ACK);
     this.#owners.set(digits, { row, numbered });
     this.#digits = new Uint8Array(0);
     if (row === OTHERS_ROW) return;
@@ -110,6 +109,15 @@ export class Recount {
     this.#table[at + LEDGER.id_low] = Number(id & 0xffff_ffffn);
     this.#table[at + LEDGER.id_high] = Number(id >> 32n);
     this.#table[at + LEDGER.numbered] = numbered ? 1 : 0;
+  }
+}
+
+/** Without fields where it is damaged: a disk must not keep Core from starting. */
+function readNotice(line: string): Record<string, unknown> {
+  try {
+    return (JSON.parse(line).message.NodeRegistered ?? {}) as Record<string, unknown>;
+  } catch {
+    return {};
   }
 }
 

@@ -117,16 +117,16 @@ export class NameHistory {
     const opens = this.#backwards ? DISCONNECTED : REGISTERED;
     if (!startsWith(opens, lines, start, end)) return;
     const text = Buffer.from(lines.buffer, lines.byteOffset + start, end - start).toString('utf8');
-    const { message } = JSON.parse(text) as { message: Record<string, { node_name: string }> };
+    const name = nameOf(text);
     const id = digitsAt(lines, start + opens.length, end);
     this.#learned.delete(id);
+    if (name === undefined) return;
     // The one that was heard of longest ago is not known any more; the registry may still know it.
     if (this.#learned.size >= LIMITS.registryNodes)
       for (const oldest of this.#learned.keys()) {
         this.#learned.delete(oldest);
         break;
       }
-    const name = Object.values(message)[0]!.node_name;
     // Mostly the registry says the same: then there is one text for all feeds.
     const owner = this.#owners?.get(id);
     if (owner?.name === name) this.#learned.set(owner.id, owner.name);
@@ -138,6 +138,17 @@ export class NameHistory {
     const closes = this.#backwards ? REGISTERED : DISCONNECTED;
     if (!startsWith(closes, lines, start, end)) return;
     this.#learned.delete(digitsAt(lines, start + closes.length, end));
+  }
+}
+
+/** Undefined where the notice is damaged: nobody is known by that id then. */
+function nameOf(notice: string): string | undefined {
+  try {
+    const { message } = JSON.parse(notice) as { message: Record<string, { node_name: unknown }> };
+    const { node_name } = Object.values(message)[0]!;
+    return typeof node_name === 'string' ? node_name : undefined;
+  } catch {
+    return undefined;
   }
 }
 
