@@ -282,4 +282,4 @@ export class SegmentReader {
 }
 
 /** Neighbouring entries are of several shards, whose times may be in another order by so much; a clock may be set back. */
-const TIME_SLACK_MS = 2_000;
+export const TIME_SLACK_MS = 2_000;
