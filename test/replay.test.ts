@@ -375,6 +375,28 @@ test('a listing that was made while a segment was compressed does not hide it', 
     assert.deepEqual(catalog.segments, firstSeqs(stage));
   }));
 
+test('a segment whose index cannot be opened leaves no descriptor behind', () =>
+  withStage(100_000, async (stage) => {
+    fill(stage, 5);
+    const open = new Set<number>();
+    const segments = new OpenSegments(new Catalog(stage.folder), undefined, {
+      ...REAL_FILES,
+      open(path, flags, mode) {
+        if (path.endsWith('.idx')) throw Object.assign(new Error('EMFILE: too many'), { code: 'EMFILE' });
+        const file = REAL_FILES.open(path, flags, mode);
+        open.add(file);
+        return file;
+      },
+      close(file) {
+        open.delete(file);
+        REAL_FILES.close(file);
+      },
+    });
+    assert.throws(() => segments.get(1), /EMFILE/);
+    assert.equal(open.size, 0);
+    segments.close();
+  }));
+
 test('an index that the disk cannot read costs nothing: lines are counted', () =>
   withStage(4_000, async (stage) => {
     fill(stage, 120);
