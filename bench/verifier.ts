@@ -26,10 +26,13 @@ const NOTICES = [
   'NodeDisconnected',
   'NodeStatusUpdate',
   'PotStatusUpdate',
-  'NodeEvent',
   'StreamPosition',
 ] as const;
-const NOTICE_PREFIXES = NOTICES.map((name) => Buffer.from(`{"version":2,"message":{"${name}":`));
+const NOTICE_PREFIXES = [
+  ...NOTICES.map((name) => Buffer.from(`{"version":2,"message":{"${name}":`)),
+  // A NodeEvent: whose it is stands in front.
+  Buffer.from('{"node_id":'),
+];
 
 export interface VerifierOptions {
   /** {@link Verifier.match} is given raw frames of one event each, not lines. */

@@ -37,6 +37,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  writeFileSync,
   writeSync,
 } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
@@ -556,6 +557,8 @@ class Spool implements EventQueue {
   /** Number of the next event that is written; 0: this spool is new, and Core has to say where to begin. */
   #next = 0;
   #acked = 0;
+  /** From this number on nothing was ever sent: all of it came since this process began. */
+  #unsent = 0;
   /** What is sent next. */
   #place: { file: SpoolFile; offset: number; seq: number } | undefined;
   #acknowledges = false;
@@ -604,11 +607,10 @@ class Spool implements EventQueue {
       // A new spool of a node that Core knows, or one that was put back from a copy. What this node sent last and Core
       // has not forced to its disk yet is above `last`, so a number just behind it could be one that Core knows.
       if (last > 0) warn('seq', `Core knows events up to ${last} of this node, and this spool does not`);
-      this.acknowledge(this.#next - 1);
       const first = last === 0 ? 1 : last + LIMITS.seqSkip;
-      this.#addFile(first);
-      this.#next = first;
-      this.#acked = first - 1;
+      this.#renumber(first);
+      this.acknowledge(first - 1);
+      counts.acknowledged -= this.#next - first; // those that were moved are still there
       this.#place = undefined;
     } else this.acknowledge(last);
     this.#seek(this.#acked + 1);
@@ -625,7 +627,11 @@ class Spool implements EventQueue {
     for (let wanted: number = LIMITS.batchBytes; ; wanted *= 4) {
       const bytes = readPart(file.path, offset, Math.min(wanted, file.bytes - offset));
       const whole = bytes.subarray(0, bytes.lastIndexOf(10) + 1);
-      if (whole.length > 0) return { bytes: whole, count: countLines(whole) };
+      if (whole.length > 0) {
+        const count = countLines(whole);
+        this.#unsent = Math.max(this.#unsent, this.#place.seq + count);
+        return { bytes: whole, count };
+      }
       if (offset + bytes.length >= file.bytes) throw new Fatal(EXIT.software, `${file.path} has changed`);
     }
   }
@@ -693,6 +699,7 @@ class Spool implements EventQueue {
     }
     if (this.#files.length === 0) return;
     this.#next = this.#files.at(-1)!.end;
+    this.#unsent = this.#next;
     this.#acked = this.#files[0]!.first - 1;
   }
 
@@ -723,6 +730,42 @@ class Spool implements EventQueue {
     closeSync(openSync(path, 'a', 0o600));
     syncFolder(this.#folder);
     this.#files.push({ path, first, end: first, bytes: 0 });
+  }
+
+  /** What was never sent goes on behind number `first`, in files of its own; its old numbers are of other events by now. */
+  #renumber(first: number): void {
+    const moved: SpoolFile[] = [];
+    let next = first;
+    for (const file of this.#files.filter(({ end }) => end > this.#unsent)) {
+      const old = readPart(file.path, 0, file.bytes);
+      const lines: Buffer[] = [];
+      let start = 0;
+      for (let seq = file.first; seq < file.end; seq++) {
+        const end = old.indexOf(10, start) + 1;
+        const rest = old.subarray(start + this.#head.length + `"seq":${seq},`.length, end);
+        if (seq >= this.#unsent) lines.push(this.#head, Buffer.from(`"seq":${next++},`), rest);
+        start = end;
+      }
+      moved.push(this.#newFile(moved.at(-1)?.end ?? first, next, Buffer.concat(lines)));
+    }
+    if (moved.length === 0) moved.push(this.#newFile(first, first, Buffer.alloc(0)));
+    syncFolder(this.#folder);
+    for (const { bytes } of moved) this.#bytes += bytes;
+    this.#files.push(...moved);
+    this.#next = next;
+    this.#unsent = first;
+  }
+
+  #newFile(first: number, end: number, content: Buffer): SpoolFile {
+    const path = join(this.#folder, `${String(first).padStart(20, '0')}.ndjson`);
+    const fd = openSync(path, 'w', 0o600);
+    try {
+      writeFileSync(fd, content);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    return { path, first, end, bytes: content.length };
   }
 
   #seek(seq: number): void {
@@ -759,6 +802,8 @@ class Spool implements EventQueue {
           this.#addFile(this.#next);
         const file = this.#files.at(-1)!;
         await writeAt(file.path, Buffer.concat(lines), file.bytes);
+        // A session has begun meanwhile, and Core knows these numbers: the events get others.
+        if (file !== this.#files.at(-1)) continue;
         file.bytes += bytes;
         this.#bytes += bytes;
         file.end += lines.length;

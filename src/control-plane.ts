@@ -83,8 +83,8 @@ function withLedger(saver: RegistrySaver, ledger: Ledger): RegistryJournal {
   return {
     changed: (record) => saver.changed(record),
     potChanged: (record, potId) => saver.potChanged(record, potId),
-    forgotten(record) {
-      saver.forgotten(record);
+    forgotten(record, highestSerial) {
+      saver.forgotten(record, highestSerial);
       ledger.forget(record.serial);
     },
   };

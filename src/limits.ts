@@ -21,7 +21,7 @@ export const LIMITS = {
   frameBytesMin: 1 * KiB,
   frameBytesMax: 16 * MiB,
   /** What a record may be longer than the frame it is made of: the documented form of a compiled event, a `pot_type`
-   *  of 255 escaped characters, the newline. */
+   *  of 255 escaped characters, the id in front of a NodeEvent, the newline. */
   recordGrowthBytes: 4 * KiB,
   /** A shard's data ring; must hold two largest frames, or a frame could never find a contiguous place. */
   ringBytes: 8 * MiB,

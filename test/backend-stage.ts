@@ -220,14 +220,6 @@ export class BackendStage {
     this.ring.publish(RUN.records, bytes.length, lines.length, Date.now());
   }
 
-  /** A record that does not say of which node it is. */
-  recordOf(id: bigint, line: string): void {
-    const bytes = Buffer.from(`${line}\n`, 'utf8');
-    this.#reserve(bytes);
-    const [low, high] = [Number(BigInt.asIntN(32, id)), Number(BigInt.asIntN(32, id >> 32n))];
-    this.ring.publishNodeRecord(bytes.length, low, high, Date.now());
-  }
-
   #reserve(bytes: Buffer): void {
     while (!this.ring.reserve(bytes.length)) this.ring.wait(1000);
     this.ring.data.set(bytes, this.ring.offset);

@@ -219,11 +219,23 @@ describe('the dead-letter log', () => {
         }
       }
     }
-    room = 1000;
+    // One of another shard comes first then, and is shorter.
+    room = 400;
+    assert.throws(() => log.append(unnumbered({ bytes: Buffer.alloc(500) })));
+    room = 10_000;
+    log.append(unnumbered({ bytes: Buffer.from('short') }));
+    const last = readFileSync(join(folder, fileNames(folder).at(-1)!), 'utf8');
+    assert.ok(
+      last.endsWith('"}\n') &&
+        last
+          .slice(0, -1)
+          .split('\n')
+          .every((line) => readLetter(line)),
+    );
     log.close();
     assert.ok(failures > 20);
     const ids = numbers(folder);
-    assert.deepEqual(ids, range(41 - ids.length, 41));
+    assert.deepEqual(ids, range(42 - ids.length, 42));
   });
 
   it('forces what was written to the disk, one fsync at a time, and closes every file', async (t) => {

@@ -11,7 +11,7 @@ import { CoreProcess, temporaryFolder } from './core-process.js';
 import { poll, within } from './deadline.js';
 import { readDeadLetters, readLog } from './event-log.js';
 import { NodeClient } from './node-client.js';
-import { frame, potEvent, potStatus, registration, statusUpdate } from './node-frames.js';
+import { frame, nodeEventOf, potEvent, potStatus, registration, statusUpdate } from './node-frames.js';
 import { get, post } from './rest-client.js';
 import { StreamClient } from './stream-client.js';
 
@@ -180,7 +180,7 @@ test('what is good by now, or was corrected, goes into the log and the stream by
     const answer = await within('replay', fetch(url, { method: 'POST', body, headers }));
     assert.equal(answer.status, 200, await answer.clone().text());
     assert.deepEqual(((await answer.json()) as { records: string[] }).records, ['NodeEvent']);
-    await stream.seen('the node event', (line) => line === body);
+    await stream.seen('the node event', (line) => line === nodeEventOf(ID, '"Stopped"'));
     const status = (await get(port, `/api/v1/nodes/${ID}`)).json.status;
     const late = statusUpdate(ID, 'Failed');
     assert.equal((await replay(port, 4, '?force=true', { frame: late })).json.outcome, 'accepted');

@@ -108,7 +108,7 @@ test('a thousand nodes of all habits, with good, torn, malformed and oversized f
     for (const line of log.lines) {
       const name = messageName(line);
       if (name === 'NodeRegistered' || name === 'NodeDisconnected') continue;
-      const id = nodeIdOf(line) ?? /of node (\d+)/.exec(line)![1]!;
+      const id = nodeIdOf(line)!;
       byNode.set(id, [...(byNode.get(id) ?? []), line]);
     }
     for (const { identity, records } of plans) {

@@ -8,7 +8,15 @@ import { CoreProcess } from './core-process.js';
 import { poll } from './deadline.js';
 import { readLog } from './event-log.js';
 import { NodeClient } from './node-client.js';
-import { frame, messageName, potEvent, potStatus, registration, statusUpdate } from './node-frames.js';
+import {
+  frame,
+  messageName,
+  nodeEventOf,
+  potEvent,
+  potStatus,
+  registration,
+  statusUpdate,
+} from './node-frames.js';
 import { get } from './rest-client.js';
 import { StreamClient } from './stream-client.js';
 
@@ -218,16 +226,32 @@ test('the messages of a node, in all their spellings', async (t) => {
     assert.equal(after.events - before.events, 1);
   });
 
-  await t.test('NodeEvent: an object with a type, a bare name, and a name with a body', async () => {
-    await bench.passAsTheyCame(() => [
-      frame('NodeEvent', '{"type":"Error","message":"disk \\"full\\""}'),
-      frame('NodeEvent', '{"type":"Started"}'),
-      frame('NodeEvent', '"Started"'),
-      frame('NodeEvent', '"Stopped"'),
-      frame('NodeEvent', '{"Error":{"message":"x"}}'),
-      frame('NodeEvent', '{"Alarm":{"description":"y"}}'),
-    ]);
-  });
+  await t.test(
+    'NodeEvent: an object with a type, a bare name, a name with a body; with whose it is',
+    async () => {
+      const bodies = [
+        '{"type":"Error","message":"disk \\"full\\" \u{1f41d}"}',
+        '{"type":"Started"}',
+        '"Started"',
+        '"Stopped"',
+        '{"Error":{"message":"x"}}',
+        '{"Alarm":{"description":"y"}}',
+      ];
+      let node = 0n;
+      const records = await bench.recordsOf((id) => {
+        node = id;
+        return bodies.map((body) => frame('NodeEvent', body));
+      });
+      assert.deepEqual(
+        records,
+        bodies.map((body) => nodeEventOf(node, body)),
+      );
+      await bench.passAsTheyCame((id) => [
+        ...bodies.map((body) => nodeEventOf(id, body)),
+        `{"version":2,"message":{"NodeEvent":"Started"}, "trace":7, "node\\u005fid" : ${id}}`,
+      ]);
+    },
+  );
 
   for (const drop of [
     frame('NodeDrop', '{}'),

@@ -18,7 +18,7 @@ export type KindName =
 
 export interface Accepted {
   readonly kind: KindName;
-  /** The digits, where the message has an id. */
+  /** The digits, where the frame says whose it is: in the message, or in the envelope of one that has no id. */
   readonly nodeId: string | undefined;
   /** A unit value was spelt as a bare string. */
   readonly bareString: boolean;
@@ -118,7 +118,8 @@ class Judge {
     const versions = values(root, 'version');
     const messages = values(root, 'message');
     // A repeated field anywhere is judged before the version is.
-    if (versions.length > 1 || messages.length > 1) return WRONG;
+    const owners = values(root, 'node_id');
+    if (versions.length > 1 || messages.length > 1 || owners.length > 1) return WRONG;
     const [version] = versions;
     const [message] = messages;
     const bodies = message?.type === 'object' ? message.entries : [];
@@ -129,20 +130,31 @@ class Judge {
     if (new Set(names).size < names.length) return WRONG;
     if (version?.type !== 'number') return WRONG;
     if (this.#value(version) !== 2) return refused('PROTOCOL_VERSION_MISMATCH');
-    if (message?.type === 'string')
-      return this.#value(message) === 'NodeDrop' ? accepted('nodeDrop', { bareString: true }) : WRONG;
+    const [owner] = owners;
+    if (owner !== undefined && owner.type !== 'number') return WRONG;
+    const ownerId = owner && this.#raw(owner);
+    if (ownerId !== undefined && !isId(ownerId)) return refused('INVALID_NODE_ID');
+    if (message?.type === 'string') {
+      if (this.#value(message) !== 'NodeDrop') return WRONG;
+      return accepted('nodeDrop', { bareString: true, nodeId: ownerId });
+    }
     const [only] = bodies;
     if (bodies.length !== 1 || only === undefined || !MESSAGES.includes(only.key)) return WRONG;
     const { value: body } = only;
     if (only.key === 'NodeDrop') {
-      return body.type === 'object' || body.type === 'null' ? accepted('nodeDrop') : WRONG;
+      return body.type === 'object' || body.type === 'null'
+        ? accepted('nodeDrop', { nodeId: ownerId })
+        : WRONG;
     }
-    if (only.key === 'NodeEvent') return this.#nodeEvent(body);
+    if (only.key === 'NodeEvent') {
+      const verdict = this.#nodeEvent(body);
+      return verdict.kind === 'refused' ? verdict : { ...verdict, nodeId: ownerId };
+    }
     if (body.type !== 'object') return WRONG;
     const id = field(body, 'node_id');
     if (id?.type !== 'number') return WRONG;
     const nodeId = this.#raw(id);
-    if (!isId(nodeId)) return refused('INVALID_NODE_ID');
+    if (!isId(nodeId) || (ownerId ?? nodeId) !== nodeId) return refused('INVALID_NODE_ID');
     const kind = this.#kind(only.key, body);
     if (kind === undefined) return WRONG;
     const complete = kind === 'potEvent' && field(body, 'pot_type') !== undefined;
@@ -150,6 +162,7 @@ class Judge {
     const unusual =
       complete &&
       (rawKeys.some((key) => key.includes('\\')) ||
+        owner !== undefined ||
         this.#raw(version) !== '2' ||
         this.#raw(field(body, 'timestamp')!).includes('\\') ||
         body.entries.filter((entry) => OTHER_FIELDS.includes(entry.key)).length > 1);

@@ -4,9 +4,10 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { LEDGER, LEDGER_STRIDE } from '../src/memory/ledger-table.js';
 import { replayFrame } from '../src/shard/frame-replay.js';
 import type { ReplayVerdict } from '../src/shard/messages.js';
-import { BAD_FRAMES, event, frame, GOOD_FRAMES, NODE_ID, registration } from './frame-table.js';
+import { BAD_FRAMES, event, frame, GOOD_FRAMES, NODE_ID, owned, registration } from './frame-table.js';
 import { MODES, skipped } from './scanner-run.js';
 import { TestShard, untyped } from './shard-run.js';
 
@@ -86,7 +87,7 @@ for (const mode of MODES) {
       });
       assert.deepEqual(
         shard.drain().records.map((line) => line.trimEnd()),
-        [event(), status, started],
+        [event(), status, `{"node_id":${NODE_ID},${started.slice(1)}`],
       );
       for (const bad of [
         `${event()}\n${event('{}', '7')}`,
@@ -107,7 +108,10 @@ for (const mode of MODES) {
       assert.match(records[1]!, /"pot_type":"unknown"/);
       for (const none of [registration(), frame('NodeDrop', '{}'), '{"version":2,"message":"NodeDrop"}'])
         assert.equal(replay(shard, none).kind, 'never', none);
-      assert.deepEqual(replay(shard, event(), { node: null }), { kind: 'names', nodeId: NODE_ID });
+      for (const named of [event(), owned(NODE_ID, 'NodeEvent', '"Started"')])
+        assert.deepEqual(replay(shard, named, { node: null }), { kind: 'names', nodeId: NODE_ID });
+      const foreign = replay(shard, owned('7', 'NodeEvent', '"Started"'));
+      assert.equal(foreign.kind === 'refused' && foreign.code, 'INVALID_NODE_ID');
       const nobody = replay(shard, frame('NodeEvent', '"Started"'), { node: null });
       assert.deepEqual(
         [nobody.kind, nobody.kind === 'refused' && nobody.code],
@@ -116,6 +120,23 @@ for (const mode of MODES) {
       const bad = replay(shard, 'nonsense', { node: null });
       assert.equal(bad.kind === 'refused' && bad.code, 'MESSAGE_PARSE_FAILED');
       assert.deepEqual(shard.drain(), { records: [], letters: [] });
+    });
+
+    it('is refused where its number is one that its node has not reached: a recount would take it for reached', () => {
+      const shard = new TestShard(mode);
+      shard.ledger[NODE.row * LEDGER_STRIDE + LEDGER.taken_seq] = 10;
+      const numbered = (seq: number, on = true) =>
+        replayFrame(shard.context, {
+          frame: Buffer.from(event().replace('"pot_id"', `"seq":${seq},"pot_id"`)),
+          node: { ...NODE, numbered: on },
+          dryRun: false,
+        });
+      const verdict = numbered(11);
+      assert.match(verdict.kind === 'refused' ? verdict.reason : verdict.kind, /^PotEvent\.seq is above 10,/);
+      assert.deepEqual(shard.drain(), { records: [], letters: [] });
+      assert.equal(numbered(10).kind, 'accepted');
+      assert.equal(numbered(11, false).kind, 'accepted');
+      assert.equal(shard.drain().records.length, 2);
     });
 
     it('is refused where it is longer than a node may send', () => {

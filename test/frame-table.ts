@@ -33,6 +33,11 @@ export function frame(name: string, body: string): string {
   return `{"version":2,"message":{"${name}":${body}}}`;
 }
 
+/** With whose it is in the envelope, as Core writes it. */
+export function owned(nodeId: string, name: string, body: string): string {
+  return `{"node_id":${nodeId},${frame(name, body).slice(1)}`;
+}
+
 /** A documented event; `data` is JSON text. */
 export function event(data = '{"n":1}', nodeId = NODE_ID, potId = 'ssh-1'): string {
   return frame(
@@ -114,6 +119,19 @@ const GOOD: [string, KindName, string][] = [
   ['node event, bare', 'nodeEvent', frame('NodeEvent', '"Started"')],
   ['node event, tagged', 'nodeEvent', frame('NodeEvent', '{"Alarm":{"description":"d"}}')],
   ['node event, tagged null', 'nodeEvent', frame('NodeEvent', '{"Stopped":null}')],
+  ['node event, id in the envelope', 'nodeEvent', owned(NODE_ID, 'NodeEvent', '"Started"')],
+  [
+    'node event, id behind it, another one inside',
+    'nodeEvent',
+    `{"version":2,"message":{"NodeEvent":{"type":"Alarm","node_id":7}}, "node\\u005fid" : ${NODE_ID} }`,
+  ],
+  [
+    'node status, id in the envelope',
+    'nodeStatusUpdate',
+    owned(NODE_ID, 'NodeStatusUpdate', `{${ID},"status":"Failed"}`),
+  ],
+  ['event, id in the envelope', 'potEvent', owned(NODE_ID, 'PotEvent', `{${POT},${REST}}`)],
+  ['goodbye, id in the envelope', 'nodeDrop', `{"node_id":${NODE_ID},"version":2,"message":"NodeDrop"}`],
   ['goodbye', 'nodeDrop', frame('NodeDrop', '{}')],
   ['goodbye, null', 'nodeDrop', frame('NodeDrop', 'null')],
   ['goodbye, bare', 'nodeDrop', '{"version":2,"message":"NodeDrop"}'],
@@ -210,6 +228,26 @@ const BAD: [string, ErrorCode, string | Buffer][] = [
   ],
   ['node event, tagged twice', 'INVALID_MESSAGE_FORMAT', frame('NodeEvent', '{"Error":7,"Error":{}}')],
   ['node event of no type', 'INVALID_MESSAGE_FORMAT', frame('NodeEvent', '"started"')],
+  [
+    'node event, two ids in the envelope',
+    'INVALID_MESSAGE_FORMAT',
+    `{${ID},${owned(NODE_ID, 'NodeEvent', '"Started"').slice(1)}`,
+  ],
+  [
+    'node event, two ids in the envelope, one escaped',
+    'INVALID_MESSAGE_FORMAT',
+    `{"node\\u005fid":7,${owned(NODE_ID, 'NodeEvent', '"Started"').slice(1)}`,
+  ],
+  ['event, two ids in the envelope', 'INVALID_MESSAGE_FORMAT', `{${ID},${ID},${event().slice(1)}`],
+  ['node event of id zero', 'INVALID_NODE_ID', owned('0', 'NodeEvent', '"Started"')],
+  ['node event of an id that is no number', 'INVALID_MESSAGE_FORMAT', owned('"7"', 'NodeEvent', '"Started"')],
+  ['event of two nodes', 'INVALID_NODE_ID', owned('7', 'PotEvent', `{${POT},${REST}}`)],
+  [
+    'node status of two nodes',
+    'INVALID_NODE_ID',
+    owned('7', 'NodeStatusUpdate', `{${ID},"status":"Running"}`),
+  ],
+  ['registration of two nodes', 'INVALID_NODE_ID', `{"node_id":7,${registration().slice(1)}`],
   ['goodbye with a list', 'INVALID_MESSAGE_FORMAT', frame('NodeDrop', '[]')],
   [
     'registration, port 65536',

@@ -177,7 +177,7 @@ function message(body: fc.Arbitrary<Entry>): fc.Arbitrary<string> {
 }
 
 function envelope(body: fc.Arbitrary<Entry>): fc.Arbitrary<string> {
-  return object([f('version', version), f('message', message(body))]);
+  return object([f('version', version), f('message', message(body)), f('node_id', idText, 13)]);
 }
 function bytesOf(spelt: fc.Arbitrary<string>, spaces: fc.Arbitrary<string[]>): fc.Arbitrary<Buffer> {
   return fc

@@ -252,6 +252,19 @@ describe('a disk that says no', () => {
     assert.ok(!readState(files, folder)!.clean);
   });
 
+  it('to half of an append leaves nothing of it behind, where something shorter comes in its place', (t) => {
+    const { writer, append, files, folder } = stage(t);
+    append(1);
+    files.fault = (call, path) => (call === 'write' && path.endsWith('.ndjson') ? 'ENOSPC' : undefined);
+    assert.throws(() => append(100), isDiskFull);
+    files.fault = () => undefined;
+    append(1);
+    const data = files.open(join(folder, '00000000000000000001.ndjson'), 'r');
+    assert.equal(files.size(data), writer.end.bytes);
+    files.close(data);
+    writer.close();
+  });
+
   it('to the index is no reason to keep data from the disk, and passes', (t) => {
     const { writer, append, files, told, settle } = stage(t, {}, 1 << 20);
     append(200);

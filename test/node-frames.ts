@@ -22,6 +22,11 @@ export function registration({ id, name, code }: NodeIdentity): string {
   );
 }
 
+/** The record of a NodeEvent of the node with that id: the frame, and whose it is in front. */
+export function nodeEventOf(id: bigint | string, body: string): string {
+  return `{"node_id":${id},${frame('NodeEvent', body).slice(1)}`;
+}
+
 /** A documented event; `data` is JSON text. */
 export function potEvent(id: bigint, data: string, potId = 'cowrie-1'): string {
   return frame(
@@ -63,7 +68,7 @@ export function potStatus(
 
 /** Which message a line of the stream or an answer carries. */
 export function messageName(line: string): string {
-  const found = /^\{"version":2,"message":\{"(\w+)":/.exec(line);
+  const found = /^\{(?:"node_id":\d+,)?"version":2,"message":\{"(\w+)":/.exec(line);
   return found?.[1] ?? 'other';
 }
 

@@ -12,7 +12,7 @@ export interface Session {
   reason: string | undefined;
 }
 
-/** All sessions of each node id; throws where the stream's order is broken. NodeEvents carry no id and are left out. */
+/** All sessions of each node id; throws where the stream's order is broken. */
 export function sessionsByNode(lines: readonly string[]): Map<string, Session[]> {
   const byNode = new Map<string, Session[]>();
   for (const line of lines) {

@@ -4,7 +4,15 @@
  * refused frame with its code.
  */
 import type { Random } from '../bench/random.js';
-import { frame, type NodeIdentity, potEvent, potStatus, registration, statusUpdate } from './node-frames.js';
+import {
+  frame,
+  type NodeIdentity,
+  nodeEventOf,
+  potEvent,
+  potStatus,
+  registration,
+  statusUpdate,
+} from './node-frames.js';
 
 export type Habit = 'lines' | 'objects' | 'pretty';
 
@@ -126,7 +134,7 @@ export class PlanMaker {
         return this.#add(text);
       }
       case 2:
-        return this.#record(frame('NodeEvent', `{"type":"Alarm","description":"of node ${id}"}`));
+        return this.#nodeEvent();
       case 3:
         // Longer than the room that the shard has for what is torn.
         if (random.below(8) === 0) return this.#event(random.between(66_000, this.#maxFrameBytes - 400));
@@ -134,6 +142,15 @@ export class PlanMaker {
       default:
         return this.#event(random.below(300));
     }
+  }
+
+  /** Core says whose it is. The node itself may have done that, at the end of its frame: then it stays as it is. */
+  #nodeEvent(): void {
+    const { id } = this.#identity;
+    const text = frame('NodeEvent', `{"type":"Alarm","description":"of node ${id}"}`);
+    if (this.#random.below(4) === 0) return this.#record(`${text.slice(0, -1)},"node_id":${id}}`);
+    this.#records.push(`{"node_id":${id},${this.#onOneLine(text).slice(1)}`);
+    this.#add(text);
   }
 
   #event(fillerBytes: number): void {
@@ -154,7 +171,10 @@ export class PlanMaker {
       case 0:
         return this.#refuseText('PROTOCOL_VERSION_MISMATCH', event.replace('"version":2', '"version":3'));
       case 1:
-        return this.#refuseText('INVALID_NODE_ID', potEvent(id ^ 1n, '{}'));
+        return this.#refuseText(
+          'INVALID_NODE_ID',
+          this.#random.below(2) === 0 ? potEvent(id ^ 1n, '{}') : nodeEventOf(id ^ 1n, '"Started"'),
+        );
       case 2:
         return this.#refuseText('INVALID_NODE_ID', statusUpdate(0n, 'Running'));
       case 3:
@@ -210,9 +230,13 @@ export class PlanMaker {
   }
 
   #record(text: string, then?: () => void, end?: string): void {
-    this.#records.push(this.#habit === 'pretty' ? spread(text).replaceAll('\n', '') : text);
+    this.#records.push(this.#onOneLine(text));
     this.#add(text, end);
     then?.();
+  }
+
+  #onOneLine(text: string): string {
+    return this.#habit === 'pretty' ? spread(text).replaceAll('\n', '') : text;
   }
 
   #refuseText(code: string, text: string, end?: string): void {

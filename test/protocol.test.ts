@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { ERROR_CODES, type ErrorCode } from '../src/errors.js';
-import { FIELD, VALUE } from '../src/protocol/fields.js';
+import { FIELD, idFieldOf, VALUE } from '../src/protocol/fields.js';
 import { FrameReader, KIND } from '../src/protocol/frame-reader.js';
 import { isNodeId, parseNodeId } from '../src/protocol/node-id.js';
 import {
@@ -33,10 +33,10 @@ function kindName(kind: number): KindName | 'refused' {
 function read(reader: FrameReader, bytes: Uint8Array, start = 0, end = bytes.length): Verdict {
   const kind = kindName(reader.read(bytes, start, end));
   if (kind === 'refused') return { kind, code: reader.code };
-  const hasId = reader.type(FIELD.node_id) === VALUE.number && kind !== 'nodeEvent' && kind !== 'nodeDrop';
+  const idField = idFieldOf(reader.message);
   return {
     kind,
-    nodeId: hasId ? reader.raw(FIELD.node_id) : undefined,
+    nodeId: reader.type(idField) === VALUE.number ? reader.raw(idField) : undefined,
     bareString: reader.bareString,
     complete: kind === 'potEvent' && reader.type(FIELD.pot_type) !== VALUE.absent,
     unusual: false,

@@ -113,7 +113,8 @@ test('a scope: by event type, only of events; what cannot be attributed is withh
     '{"version":2,"message":{"PotEvent":{"node_id":7,"pot_id":"p","pot_type":"t","event_type":"ssh.login","timestamp":"2026-11-21T16:00:00Z","data":{"event_type":"ftp"}}}}',
   );
   const status = line('{"version":2,"message":{"NodeStatusUpdate":{"node_id":7,"status":"Running"}}}');
-  const nodeEvent = line('{"version":2,"message":{"NodeEvent":{"type":"Alarm","node_id":7}}}');
+  const nodeEvent = line('{"node_id":7,"version":2,"message":{"NodeEvent":{"type":"Alarm","node_id":8}}}');
+  const nobodys = line('{"version":2,"message":{"NodeEvent":{"type":"Alarm","node_id":7}}}');
   const notice = line('{"version":2,"message":{"NodeRegistered":{"node_id":7,"node_name":"eu-1"}}}');
   const passes = (filter: RecordFilter, bytes: Buffer, name?: string) =>
     filter.matches(bytes, 0, bytes.length, (id) => (id === '7' ? name : undefined));
@@ -127,15 +128,19 @@ test('a scope: by event type, only of events; what cannot be attributed is withh
   for (const [bytes, expected] of [
     [event, true],
     [status, true],
+    [nodeEvent, true],
     [notice, true],
   ] as const) {
     assert.equal(passes(byNode, bytes, 'eu-1'), expected);
     assert.equal(passes(byNode, bytes, 'us-1'), false);
     assert.equal(passes(byNode, bytes), false, 'nobody knows whose it is');
   }
-  assert.equal(passes(byNode, nodeEvent, 'eu-1'), false, 'it does not say whose it is');
+  assert.equal(passes(byNode, nobodys, 'eu-1'), false, 'its envelope does not say whose it is');
   const byId = new RecordFilter({ ...NONE, nodes: ['7'] }, undefined);
-  assert.ok(!byId.needsNames && passes(byId, event) && passes(byId, status));
+  assert.ok(!byId.needsNames && passes(byId, event) && passes(byId, status) && passes(byId, nodeEvent));
+  assert.ok(
+    !passes(byId, nobodys) && !passes(new RecordFilter({ ...NONE, nodes: ['8'] }, undefined), nodeEvent),
+  );
   const eventsOnly = new RecordFilter({ ...NONE, eventsOnly: true }, undefined);
   assert.deepEqual([passes(eventsOnly, event), passes(eventsOnly, status)], [true, false]);
 });

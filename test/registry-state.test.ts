@@ -207,6 +207,21 @@ test('a node that is removed, or gives way, leaves nothing on the disk', async (
   assert.equal(keys.length, 1, keys.join());
 });
 
+test('the serial number of a record that is gone is not given again, however Core ends', async (t) => {
+  const start = await lives(t);
+  const given: number[] = [];
+  for (let round = 0; round < 4; round++) {
+    const life = await start();
+    for (const id of [1n, 2n]) given.push((await life.register(id, `node ${id}`, Number(id))).serial);
+    for (const session of [1, 2]) life.leave(session, 'Unknown');
+    // The newest first: of what is left none is as high.
+    for (const id of [2n, 1n]) life.registry.remove(id);
+    await life.saver.commitForgotten();
+    await (round % 2 === 0 ? life.kill() : life.end());
+  }
+  assert.equal(new Set(given).size, given.length, given.join());
+});
+
 test('values that are damaged are counted and left where they are; what belongs to nobody is dropped', async (t) => {
   const start = await lives(t);
   const first = await start();

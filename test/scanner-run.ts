@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { LIMITS } from '../src/limits.js';
 import { type Mode, resolveMode } from '../src/native/addon.js';
 import { createScanner, type Scanner, STOP } from '../src/native/scanner.js';
-import { FIELD } from '../src/protocol/fields.js';
+import { idFieldOf } from '../src/protocol/fields.js';
 import { FrameReader, KIND } from '../src/protocol/frame-reader.js';
 import { judge, type Verdict } from './frame-oracle.js';
 import { NODE_ID } from './frame-table.js';
@@ -156,7 +156,8 @@ export class ScannerRun {
       return;
     }
     assert.equal(kind, KIND[verdict.kind], shown);
-    if (verdict.nodeId !== undefined) assert.equal(reader.raw(FIELD.node_id), verdict.nodeId, shown);
+    if (verdict.nodeId !== undefined)
+      assert.equal(reader.raw(idFieldOf(reader.message)), verdict.nodeId, shown);
   }
 
   /** The first byte of the target that is not as it was before; only the neighbourhood is looked at. */

@@ -4,9 +4,21 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { LIMITS } from '../src/limits.js';
+import { parseFilter } from '../src/query/parse-filter.js';
+import { RecordFilter } from '../src/query/record-filter.js';
 import { RingStopped } from '../src/shard/output.js';
 import { judge } from './frame-oracle.js';
-import { BAD_FRAMES, EDGE_IDS, event, frame, GOOD_FRAMES, NODE_ID, registration } from './frame-table.js';
+import {
+  BAD_FRAMES,
+  EDGE_IDS,
+  event,
+  frame,
+  GOOD_FRAMES,
+  NODE_ID,
+  owned,
+  registration,
+} from './frame-table.js';
 import { randomCuts, seeded } from './framer-run.js';
 import { SEED } from './frames.js';
 import { MODES, skipped } from './scanner-run.js';
@@ -47,6 +59,8 @@ for (const mode of MODES) {
             found.kind === 'potEvent' && found.complete && found.nodeId === NODE_ID,
             `${name}: ${record}`,
           );
+        } else if (verdict === 'nodeEvent' && !text.includes(NODE_ID)) {
+          assert.equal(record, `{"node_id":${NODE_ID},${text.slice(1)}`, name);
         } else {
           assert.equal(record, text, name);
         }
@@ -112,6 +126,47 @@ for (const mode of MODES) {
       );
     });
 
+    it('that are NodeEvents leave with the id of their connection in front, whatever they look like', () => {
+      for (const id of EDGE_IDS) {
+        const shard = new TestShard(mode);
+        const node = shard.registered(id, '');
+        const spread = '{\r\n  "message": {"NodeEvent":\n"Started"},\n\t"version": 2 }';
+        const plain = frame('NodeEvent', '{"type":"Alarm","message":"\u{1f41d}","node_id":5}');
+        const own = `{"version":2,"message":{"NodeEvent":{"Error":null}}\n,"node_id":${id}}`;
+        node.send(`${spread} ${plain}${own}`);
+        const { records, letters } = shard.drain();
+        assert.deepEqual(letters, []);
+        assert.deepEqual(records, [
+          `{"node_id":${id},${spread.replace(/\r?\n/g, '').slice(1)}`,
+          `{"node_id":${id},${plain.slice(1)}`,
+          own.replace('\n', ''),
+        ]);
+        assert.deepEqual(
+          records.map((record) => BigInt(/"node_id":(\d+)/.exec(record.replace('"node_id":5', ''))![1]!)),
+          [BigInt(id), BigInt(id), BigInt(id)],
+        );
+        node.send(own.replace(id, '4'));
+        node.send(`{"node_id":4,"version":2,"message":"NodeDrop"}`);
+        assert.deepEqual(codes(shard.drain().letters), ['INVALID_NODE_ID', 'INVALID_NODE_ID']);
+        assert.equal(node.session.state, 'registered');
+      }
+    });
+
+    it('as long as may be are longer with an id, and are read like any other', () => {
+      const shard = new TestShard(mode, { maxFrameBytes: LIMITS.frameBytesMax, ringBytes: 64 << 20 });
+      const node = shard.registered(EDGE_IDS[5], '\n');
+      const text = frame('NodeEvent', '{"type":"Alarm","message":""}');
+      const longest = text.replace('""', `"${'x'.repeat(LIMITS.frameBytesMax - text.length)}"`);
+      node.send(`${longest}\n`);
+      const { records, letters } = shard.drain();
+      assert.deepEqual([records.length, letters.length], [1, 0]);
+      const record = Buffer.from(records[0]!);
+      assert.ok(record.length > LIMITS.frameBytesMax);
+      const filter = parseFilter((name) => (name === 'node' ? [EDGE_IDS[5]] : []), 0, false);
+      const byNode = new RecordFilter(filter, undefined);
+      assert.ok(byNode.matches(record, 0, record.length, () => undefined));
+    });
+
     it('may stand several on one line', () => {
       const shard = new TestShard(mode);
       const node = shard.registered();
@@ -119,7 +174,8 @@ for (const mode of MODES) {
       const b = frame('NodeEvent', '"Started"');
       node.send(`${a}${b}\n ${a} \t{"version":3,"message":"NodeDrop"}${b}\r\n${a}x${b}\n${a}\n`);
       const { records, letters } = shard.drain();
-      assert.deepEqual(records, [a, b, a, b, a]);
+      const own = owned(NODE_ID, 'NodeEvent', '"Started"');
+      assert.deepEqual(records, [a, own, a, own, a]);
       assert.deepEqual(codes(letters), ['PROTOCOL_VERSION_MISMATCH', 'MESSAGE_PARSE_FAILED']);
     });
 
@@ -152,13 +208,14 @@ for (const mode of MODES) {
         assert.match(node.transport.written[0]!, new RegExp(`"node_id":${id},`));
         const forms = GOOD_FRAMES.filter(({ bytes: one }) => !one.includes(10))
           .map(({ bytes: one }) => one.toString())
-          .filter((text) => text.includes(NODE_ID) && !text.includes('NodeRegistration'));
-        node.send(`${forms.map((text) => text.replace(NODE_ID, id)).join('\n')}\n`);
+          .filter((text) => text.includes(NODE_ID) && !/NodeRegistration|NodeDrop/.test(text));
+        node.send(`${forms.map((text) => text.replaceAll(NODE_ID, id)).join('\n')}\n`);
         node.end();
         const { records, letters } = shard.drain();
         assert.deepEqual(letters, []);
         assert.equal(records.length, forms.length + 2);
-        for (const record of records) assert.match(record, new RegExp(`"node_id":${id}[,} ]`));
+        for (const record of records)
+          assert.match(record, new RegExp(`"node(_|\\\\u005f)id" ?: ?${id}[,} ]`));
       }
     });
 

@@ -131,7 +131,7 @@ export class Registrar {
       const record = this.#disconnected(number, 'Unknown');
       if (record !== null && this.#table[number * SESSION_STRIDE + SESSION.announced] === 1) {
         orphans.push({ nodeId: String(record.id), nodeName: record.name, serial: record.serial });
-        this.#lastRecords.owe(record.id, slot);
+        this.#lastRecords.owe(record.id, record.name, slot);
       }
       this.#sessions.close(number);
       this.#listener.closed(number, true);

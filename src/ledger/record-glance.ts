@@ -8,7 +8,7 @@
 
 import { BACKSLASH, COLON, COMMA, QUOTE } from '../protocol/ascii.js';
 import { eventSeq } from '../protocol/event-seq.js';
-import { FIELD, MESSAGE, VALUE } from '../protocol/fields.js';
+import { idFieldOf, MESSAGE, VALUE } from '../protocol/fields.js';
 import { FrameReader } from '../protocol/frame-reader.js';
 
 const PREFIX = Buffer.from('{"version":2,"message":{"PotEvent":{');
@@ -72,9 +72,10 @@ export class RecordGlance {
     const reader = this.#reader;
     reader.read(this.#bytes, this.#start, this.#end, true);
     this.#isRead = true;
-    const named = reader.type(FIELD.node_id) === VALUE.number;
-    this.idStart = named ? reader.start(FIELD.node_id) : 0;
-    this.idEnd = named ? reader.end(FIELD.node_id) : 0;
+    const idField = idFieldOf(reader.message);
+    const named = reader.type(idField) === VALUE.number;
+    this.idStart = named ? reader.start(idField) : 0;
+    this.idEnd = named ? reader.end(idField) : 0;
     return reader.message === MESSAGE.PotEvent ? RECORD.event : RECORD.other;
   }
 

@@ -5,8 +5,8 @@
  *   index  [        entry             ][ (open)          an entry covers appends up to LIMITS.indexBatchBytes that came
  *                                                        within LIMITS.indexBatchMs; closed, it waits for writeIndex()
  *
- * The index is never ahead of the data. An append that could not be written whole leaves everything as it was: the same
- * call may be made again, and writes over what half of it left behind.
+ * The index is never ahead of the data. An append that could not be written whole leaves everything as it was: this call, or
+ * another one, may be made again.
  */
 import { LIMITS } from '../limits.js';
 import { type LogFiles, writeWhole } from './files.js';
@@ -70,7 +70,7 @@ export class OpenSegment {
         Math.abs(receivedMs - entry.receivedMs) >= LIMITS.indexBatchMs)
     )
       this.#closeEntry();
-    writeWhole(this.#files, this.data, lines, this.sizeBytes);
+    this.#write(lines);
     if (entry.lengthBytes === 0) {
       entry.baseSeq = seq;
       entry.offsetBytes = this.sizeBytes;
@@ -92,6 +92,20 @@ export class OpenSegment {
     writeWhole(this.#files, this.index, bytes, this.#indexBytes);
     this.#indexBytes += this.#waitingBytes;
     this.#waitingBytes = 0;
+  }
+
+  /** What half of it left behind is cut off: it may be longer than what comes in its place, and is no part of the log. */
+  #write(lines: Uint8Array): void {
+    try {
+      writeWhole(this.#files, this.data, lines, this.sizeBytes);
+    } catch (error) {
+      try {
+        this.#files.truncate(this.data, this.sizeBytes);
+      } catch {
+        // Then the next start does, or finds whole records in it.
+      }
+      throw error;
+    }
   }
 
   #closeEntry(): void {

@@ -28,11 +28,9 @@ export const RUN = {
   records: 1,
   /** One line for the dead-letter log. */
   deadLetter: 2,
-  /** One record that does not name its node; the descriptor does. */
-  nodeRecord: 3,
   /** One record: the notice that the node of the descriptor's row is there, under the descriptor's id. `seq` 1: it numbers
    *  its events. */
-  registered: 4,
+  registered: 3,
 } as const;
 
 /** What two threads share; may be posted. */
@@ -53,7 +51,7 @@ const STOPPED = 49;
 const CONTROL_WORDS = 64;
 
 /** Words of a descriptor: kind, offset, length, count, release, events, time in ms (two words), node's seq (two words, float64),
- *  ledger row, node's id (two words, the lower half first; only in a `nodeRecord` and `registered`), one unused. */
+ *  ledger row, node's id (two words, the lower half first; only in a `registered`), one unused. */
 const WORDS = 14;
 const EVENTS = 5;
 const TIME = 6;
@@ -180,35 +178,12 @@ export class RingProducer extends RingEnd {
       this.#wake();
   }
 
-  /** Publishes one record of the node with this id, as {@link publish} does. */
-  publishNodeRecord(
-    length: number,
-    nodeLow: number,
-    nodeHigh: number,
-    timeMs: number,
-    row: number = NO_ROW,
-  ): void {
-    this.#setNode(nodeLow, nodeHigh);
-    this.publish(RUN.nodeRecord, length, 1, timeMs, row);
-  }
-
   /** Publishes the notice that the node of a row is there, under this id. */
-  publishRegistered(
-    length: number,
-    nodeLow: number,
-    nodeHigh: number,
-    timeMs: number,
-    row: number,
-    numbered: boolean,
-  ): void {
-    this.#setNode(nodeLow, nodeHigh);
-    this.publish(RUN.registered, length, 1, timeMs, row, 0, numbered ? 1 : 0);
-  }
-
-  #setNode(low: number, high: number): void {
+  publishRegistered(length: number, nodeId: bigint, timeMs: number, row: number, numbered: boolean): void {
     const slot = (this.#head & (LIMITS.ringDescriptors - 1)) * WORDS;
-    this.words[slot + NODE_LOW] = low;
-    this.words[slot + NODE_HIGH] = high;
+    this.words[slot + NODE_LOW] = Number(BigInt.asIntN(32, nodeId));
+    this.words[slot + NODE_HIGH] = Number(BigInt.asIntN(32, nodeId >> 32n));
+    this.publish(RUN.registered, length, 1, timeMs, row, 0, numbered ? 1 : 0);
   }
 
   /** After a reserve() in vain: blocks until the consumer has released something since, or `timeoutMs` is over.
@@ -265,7 +240,7 @@ export class RingConsumer extends RingEnd {
     return true;
   }
 
-  /** Of the `nodeRecord` or `registered` that peek() showed: the id of its node. */
+  /** Of the `registered` that peek() showed: the id of its node. */
   get nodeId(): bigint {
     const slot = (this.#cursor & (LIMITS.ringDescriptors - 1)) * WORDS;
     const high = this.words[slot + NODE_HIGH]!;

@@ -62,7 +62,7 @@ export interface Addon {
 }
 
 /** Of an addon that fits this file; the same stands in addon.cc. */
-const INTERFACE = 2;
+const INTERFACE = 3;
 
 /** From dist/src/native/ to the package root, where scripts/native.mjs puts it. */
 const ADDON_FILE = fileURLToPath(new URL('../../../build/honeybee.node', import.meta.url));

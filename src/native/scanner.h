@@ -10,7 +10,8 @@
 // grammar of JSON, numbers, literals, escapes, nesting, and the fields of PROTOCOL.md section 3.
 //
 //   line:  {"version":2,"message":{"PotEvent":{"node_id":N,"pot_id":S,"pot_type":S,"event_type":S,"timestamp":T,"data":O}}}
-//          key order and white space are free, unknown keys are allowed in all three objects but "message"
+//          key order and white space are free, unknown keys are allowed in all three objects but "message"; "node_id" in the
+//          outermost one is known, and left to the reader
 #pragma once
 
 #include <cstdint>
@@ -348,7 +349,8 @@ class Scanner {
         if (!k || base[*k++] != '}') return 0;
         message = true;
       } else {
-        if (escaped(key)) return 0;
+        // Whose the frame is may stand in the envelope, too: the reader compares.
+        if (head == NODE_ID || escaped(key)) return 0;
         k = value(k, line_end, 1);
         if (!k) return 0;
       }

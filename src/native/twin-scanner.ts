@@ -119,10 +119,7 @@ export class TwinScanner implements Scanner {
     if (reader.read(this.#source, start, end, this.#utf8) !== KIND.potEvent) return false;
     const { frameStart, frameEnd } = reader;
     if (reader.type(FIELD.pot_type) === VALUE.absent) return false;
-    const idStart = reader.start(FIELD.node_id);
-    const id = this.#nodeId;
-    if (reader.end(FIELD.node_id) - idStart !== id.length) return false;
-    for (let i = 0; i < id.length; i++) if (this.#source[idStart + i] !== id[i]) return false;
+    if (!reader.holds(FIELD.node_id, this.#nodeId, 0, this.#nodeId.length)) return false;
     if (this.#seq > 0 && eventSeq(reader) !== this.#seq) return false;
     this.#frameStart = frameStart;
     this.#frameEnd = frameEnd;

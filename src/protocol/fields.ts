@@ -30,11 +30,13 @@ export const FIELD = {
   metadata: 18,
   type: 19,
   description: 20,
-  seq: 21,
-  features: 22,
+  /** `node_id` beside `version` and `message`: whose the frame is, whatever it says. */
+  envelope_node_id: 21,
+  seq: 22,
+  features: 23,
 } as const;
 
-export const FIELD_COUNT = 23;
+export const FIELD_COUNT = 24;
 
 /** From this one on fields are known only where the node and Core agreed on them. Elsewhere they are nobody's, so there
  *  they may stand twice. */
@@ -58,6 +60,13 @@ export const MESSAGE = {
 
 export type Message = (typeof MESSAGE)[keyof typeof MESSAGE];
 
+/** Where a message names its node. Those that do not do it themselves may in the envelope. */
+export function idFieldOf(message: Message): Field {
+  return message === MESSAGE.NodeEvent || message === MESSAGE.NodeDrop
+    ? FIELD.envelope_node_id
+    : FIELD.node_id;
+}
+
 interface Name {
   readonly bytes: Uint8Array;
   readonly number: number;
@@ -74,7 +83,11 @@ function byLength(names: Record<string, number>): Name[][] {
   return Array.from(table, (names) => names ?? []);
 }
 
-const ENVELOPE_NAMES = byLength({ version: FIELD.version, message: FIELD.message });
+const ENVELOPE_NAMES = byLength({
+  version: FIELD.version,
+  message: FIELD.message,
+  node_id: FIELD.envelope_node_id,
+});
 const MESSAGE_NAMES = byLength({
   NodeRegistration: MESSAGE.NodeRegistration,
   NodeStatusUpdate: MESSAGE.NodeStatusUpdate,
@@ -131,6 +144,7 @@ export function nameNumber(scope: number, bytes: Uint8Array, start: number, end:
 /** The name of a field as it stands on the wire, for error messages. */
 export function fieldName(field: Field): string {
   if (field === FIELD.text) return 'message';
+  if (field === FIELD.envelope_node_id) return 'node_id';
   return Object.entries(FIELD).find(([, number]) => number === field)![0];
 }
 

@@ -6,12 +6,13 @@
  * Runs in the shards. It never throws for input, allocates nothing for a good documented event, and keeps no bytes:
  * offsets are valid until the caller's buffer changes.
  *
- *   frame:    ws object ws                       {"version":2,"message":M}
+ *   frame:    ws object ws                       {"version":2,"message":M}, and perhaps a "node_id"
  *   message:  "NodeDrop" | { name: body }        exactly one name
  *
  * What is judged first is answered first: UTF-8 and JSON, object, nesting, repeated fields, version, message, fields.
  * A field of the protocol that stands twice is refused: parsers disagree which one counts, and an id that reads
- * differently here and at a consumer would be a way to speak for another node.
+ * differently here and at a consumer would be a way to speak for another node. For the same reason a `node_id` in the
+ * envelope has to be an id, and that of the message where this names its node.
  */
 import { isUtf8 } from 'node:buffer';
 import type { ErrorCode } from '../errors.js';
@@ -67,7 +68,7 @@ export const KIND = {
 export type Kind = (typeof KIND)[keyof typeof KIND];
 
 /** A bit per nesting level says whether it is an object; enough for the deepest JSON a frame can hold. */
-const LEVEL_WORDS = LIMITS.frameBytesMax / 32 + 1;
+const LEVEL_WORDS = (LIMITS.frameBytesMax + LIMITS.recordGrowthBytes) / 32 + 1;
 
 /** Levels of nesting at which fields of the protocol are found, and their values end; 0 is not used. */
 const OUTER_LEVELS = 5;
@@ -120,7 +121,8 @@ export class FrameReader {
     this.frameEnd = end;
     if (!utf8 && !isUtf8(bytes.subarray(start, end))) return this.refuse('MESSAGE_PARSE_FAILED', 'not UTF-8');
     if (this.frameStart === end) return this.refuse('MESSAGE_PARSE_FAILED', 'empty');
-    if (end - this.frameStart > LIMITS.frameBytesMax)
+    // Frames of nodes are measured before. Records are read here, too.
+    if (end - this.frameStart > LIMITS.frameBytesMax + LIMITS.recordGrowthBytes)
       return this.refuse('INVALID_MESSAGE_FORMAT', 'too large');
     const valueEnd = this.#walk(this.frameStart, end);
     if (valueEnd < 0)
@@ -186,12 +188,30 @@ export class FrameReader {
     return this.#need(field, VALUE.number, 'a number');
   }
 
-  /** For grammars: is `node_id` a u64? */
+  /** For grammars: is `node_id` a u64, and the same as that of the envelope, if there is one? */
   needNodeId(): boolean {
     if (!this.needNumber(FIELD.node_id)) return false;
-    if (isNodeId(this.bytes, this.start(FIELD.node_id), this.end(FIELD.node_id))) return true;
-    this.refuse('INVALID_NODE_ID', 'node_id is not an integer from 1 to 18446744073709551615');
+    if (!this.#isId(FIELD.node_id)) {
+      this.refuse('INVALID_NODE_ID', 'node_id is not an integer from 1 to 18446744073709551615');
+      return false;
+    }
+    if (this.#types[FIELD.envelope_node_id] === VALUE.absent) return true;
+    if (this.holds(FIELD.envelope_node_id, this.bytes, this.start(FIELD.node_id), this.end(FIELD.node_id)))
+      return true;
+    this.refuse('INVALID_NODE_ID', 'node_id of the envelope is not that of the message');
     return false;
+  }
+
+  /** Is the JSON text of the field the one in bytes[start, end)? */
+  holds(field: Field, bytes: Uint8Array, start: number, end: number): boolean {
+    const from = this.start(field);
+    if (this.end(field) - from !== end - start) return false;
+    for (let i = 0; i < end - start; i++) if (this.bytes[from + i] !== bytes[start + i]) return false;
+    return true;
+  }
+
+  #isId(field: Field): boolean {
+    return isNodeId(this.bytes, this.start(field), this.end(field));
   }
 
   /** Refuses the frame because of a field of its message. */
@@ -233,6 +253,7 @@ export class FrameReader {
         `version is ${this.raw(FIELD.version).slice(0, 24)}, Core speaks 2`,
       );
     }
+    if (types[FIELD.envelope_node_id] !== VALUE.absent && !this.#envelopeIdIsRight()) return KIND.refused;
     switch (types[FIELD.message]) {
       case VALUE.absent:
         return this.refuse('INVALID_MESSAGE_FORMAT', 'message is missing');
@@ -267,6 +288,19 @@ export class FrameReader {
       case MESSAGE.unknown:
         return this.refuse('INVALID_MESSAGE_FORMAT', 'unknown message type');
     }
+  }
+
+  #envelopeIdIsRight(): boolean {
+    if (this.#types[FIELD.envelope_node_id] !== VALUE.number) {
+      this.refuse('INVALID_MESSAGE_FORMAT', 'node_id of the envelope is not a number');
+      return false;
+    }
+    if (this.#isId(FIELD.envelope_node_id)) return true;
+    this.refuse(
+      'INVALID_NODE_ID',
+      'node_id of the envelope is not an integer from 1 to 18446744073709551615',
+    );
+    return false;
   }
 
   #fail(at: number): -1 {

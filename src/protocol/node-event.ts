@@ -1,5 +1,6 @@
 /**
- * NodeEvent: something about the node itself. It carries no node id.
+ * NodeEvent: something about the node itself. Its body carries no node id: what it says under that name nobody has checked.
+ * Whose it is stands in the envelope of the record, where Core puts it.
  *
  *   {"type":T,"message":string?,"description":string?} | T | {T:{"message":string?,"description":string?}|null}
  *   T: "Started" | "Stopped" | "Alarm" | "Error"
@@ -44,6 +45,14 @@ export function checkNodeEvent(frame: FrameReader): Kind {
       return frame.refuseField(field, 'is not a string');
   }
   return KIND.nodeEvent;
+}
+
+/** The record of a NodeEvent of the node with these digits: the frame, with the id in front of all else; undefined: it has
+ *  it already. No newline. */
+export function withNodeId(frame: FrameReader, digits: string): string | undefined {
+  if (frame.type(FIELD.envelope_node_id) !== VALUE.absent) return undefined;
+  const inside = Buffer.from(frame.bytes.buffer, frame.bytes.byteOffset, frame.bytes.byteLength);
+  return `{"node_id":${digits},${inside.toString('utf8', frame.frameStart + 1, frame.frameEnd)}`;
 }
 
 function isText(value: unknown): boolean {

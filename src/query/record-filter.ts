@@ -8,7 +8,7 @@ import { matchesPattern } from '../access/pattern.js';
 import type { Scope } from '../access/principal.js';
 import { eventTypeInScope, nodeInScope } from '../access/scope.js';
 import { LIMITS } from '../limits.js';
-import { FIELD, type Field, MESSAGE, VALUE } from '../protocol/fields.js';
+import { FIELD, type Field, idFieldOf, MESSAGE, VALUE } from '../protocol/fields.js';
 import { FrameReader, KIND } from '../protocol/frame-reader.js';
 import { DataText } from './data-text.js';
 import type { Filter } from './filter.js';
@@ -147,9 +147,8 @@ export class RecordFilter {
       (reader.code !== 'INVALID_MESSAGE_FORMAT' || reader.message !== MESSAGE.unknown)
     )
       return false;
-    // A NodeEvent has no id; what it says under that name nobody has checked.
-    const hasId = reader.message !== MESSAGE.NodeEvent && reader.type(FIELD.node_id) === VALUE.number;
-    this.#nodeId = hasId ? reader.raw(FIELD.node_id) : undefined;
+    const idField = idFieldOf(reader.message);
+    this.#nodeId = reader.type(idField) === VALUE.number ? reader.raw(idField) : undefined;
     this.#isEvent = reader.message === MESSAGE.PotEvent;
     if (!this.#isEvent) return true;
     if (kind !== KIND.potEvent || reader.type(FIELD.data) !== VALUE.object) return false;

@@ -10,8 +10,8 @@ export interface RegistryJournal {
   /** Something of the record that is kept has changed; totals and last-seen times of connected nodes are not said. */
   changed(record: NodeRecord): void;
   potChanged(record: NodeRecord, potId: string): void;
-  /** The record is gone, with its pots. */
-  forgotten(record: NodeRecord): void;
+  /** The record is gone, with its pots. `highestSerial`: no number above it was given to any record yet. */
+  forgotten(record: NodeRecord, highestSerial: number): void;
 }
 
 export const NO_JOURNAL: RegistryJournal = { changed() {}, potChanged() {}, forgotten() {} };

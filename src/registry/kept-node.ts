@@ -6,15 +6,31 @@
  *                          "last":ms,"registrations":n,"dialect":bits,"overflow":n}
  *   p/<serial>/<pot id>   {"v":1,"id","type","status","message":string|null,"updated":ms}
  *
+ * And in section `meta`, so that no serial number is given again when its record is gone:
+ *
+ *   highest-serial        of all that had been given when a record was forgotten last
+ *
  * Owned by main. Pure; a text that is none of ours is answered with undefined.
  */
 import { parseNodeId } from '../protocol/node-id.js';
 import { NODE_TYPES } from '../protocol/node-registration.js';
 import { POT_STATUSES } from '../protocol/pot-status-update.js';
+import type { StateChange } from '../state/store.js';
 import type { RestoredNode } from './entry.js';
 import type { NodeRecord, PotRecord } from './record.js';
 
 export type KeptNode = Omit<RestoredNode, 'pots'>;
+
+const SERIAL_KEY = 'highest-serial';
+
+export function serialChange(highest: number): StateChange {
+  return { section: 'meta', key: SERIAL_KEY, value: String(highest) };
+}
+
+/** Undefined where a value of section `meta` is another one. */
+export function readSerial(key: string, text: string): number | undefined {
+  return key === SERIAL_KEY && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+}
 
 export function nodeKey(serial: number): string {
   return `n/${serial}`;

@@ -212,6 +212,11 @@ export class NodeRegistry {
     this.#nextSerial = Math.max(this.#nextSerial, serial + 1);
   }
 
+  /** Of all that were ever given. */
+  get highestSerial(): number {
+    return this.#nextSerial - 1;
+  }
+
   /** Forgets a disconnected node. False where none has the id; a connected one must be disconnected first. */
   remove(id: bigint): boolean {
     const entry = this.#byId.get(id);
@@ -340,7 +345,7 @@ export class NodeRegistry {
     this.#sorted.outdated();
     this.#statusCounts[entry.status] -= 1;
     this.#potCount -= entry.pots.size;
-    this.#journal.forgotten(entry);
+    this.#journal.forgotten(entry, this.highestSerial);
   }
 
   /** False when every record is connected: then there is nobody who could give way. */

@@ -4,7 +4,15 @@
  * Owned by main, once at start. What cannot be read is left where it is and counted; it never stops a start.
  */
 import type { StateChange, StateStore } from '../state/store.js';
-import { decodeNode, decodePot, type KeptNode, nodeKey, readKey } from './kept-node.js';
+import {
+  decodeNode,
+  decodePot,
+  type KeptNode,
+  nodeKey,
+  readKey,
+  readSerial,
+  serialChange,
+} from './kept-node.js';
 import { REGISTRY_LIMITS, type RegistryLimits } from './limits.js';
 import type { PotRecord } from './record.js';
 import type { NodeRegistry } from './registry.js';
@@ -30,6 +38,7 @@ export async function restoreRegistry(
   const pots = new Map<number, Map<string, PotRecord>>();
   const potKeys = new Map<number, string[]>();
   let damaged = 0;
+  for await (const [key, text] of store.read('meta')) registry.reserveSerial(readSerial(key, text) ?? 0);
   for await (const [key, text] of store.read('node')) {
     const place = readKey(key);
     if (place === undefined) {
@@ -66,7 +75,8 @@ export async function restoreRegistry(
     if (!known.has(serial) && !unread.has(serial))
       for (const key of keys) drop.push({ section: 'node', key });
   // The rest at the next start.
-  await store.write(drop.slice(0, DROPPED_AT_ONCE));
+  if (drop.length > 0)
+    await store.write([serialChange(registry.highestSerial), ...drop.slice(0, DROPPED_AT_ONCE)]);
   return { nodes: known.size, damaged, dropped: drop.length };
 }
 

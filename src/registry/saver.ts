@@ -11,7 +11,7 @@
 import { LIMITS } from '../limits.js';
 import { StateBacklogFull, type StateChange, type StateStore } from '../state/store.js';
 import type { RegistryJournal } from './journal.js';
-import { encodeNode, encodePot, nodeKey, potKey } from './kept-node.js';
+import { encodeNode, encodePot, nodeKey, potKey, serialChange } from './kept-node.js';
 import type { NodeRecord } from './record.js';
 import { sessionCell } from './session-cell.js';
 
@@ -29,6 +29,8 @@ export class RegistrySaver implements RegistryJournal {
   readonly #changed = new Set<NodeRecord>();
   readonly #pots = new Map<NodeRecord, Set<string>>();
   readonly #forgotten: StateChange[] = [];
+  /** As it was written last. */
+  #highestSerial = 0;
   readonly #saveTimer: NodeJS.Timeout;
   #seenTimer: NodeJS.Timeout | undefined;
   #saving: Promise<void> | undefined;
@@ -61,9 +63,14 @@ export class RegistrySaver implements RegistryJournal {
     else pots.add(potId);
   }
 
-  forgotten(record: NodeRecord): void {
+  forgotten(record: NodeRecord, highestSerial: number): void {
     this.#changed.delete(record);
     this.#pots.delete(record);
+    // Records of the log and of the ledger may still speak of it: its number is not given again.
+    if (highestSerial > this.#highestSerial) {
+      this.#highestSerial = highestSerial;
+      this.#forgotten.push(serialChange(highestSerial));
+    }
     this.#forgotten.push({ section: 'node', key: nodeKey(record.serial) });
     for (const potId of record.pots.keys())
       this.#forgotten.push({ section: 'node', key: potKey(record.serial, potId) });

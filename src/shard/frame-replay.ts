@@ -9,14 +9,14 @@
  */
 import { type ErrorCode, errorIndex } from '../errors.js';
 import { SHARD } from '../memory/counters.js';
-import { NO_ROW } from '../memory/ledger-table.js';
+import { LEDGER, LEDGER_STRIDE, NO_ROW } from '../memory/ledger-table.js';
 import { eventSeq } from '../protocol/event-seq.js';
-import { FIELD, messageName } from '../protocol/fields.js';
+import { messageName } from '../protocol/fields.js';
 import { type FrameReader, KIND, type Kind } from '../protocol/frame-reader.js';
 import { objectEnds } from './bytes.js';
 import type { ReplayNode, ReplayOrder, ReplayVerdict } from './messages.js';
 import { NodeAccount } from './node-account.js';
-import { isEvent, KIND_COUNTER, namesNode, recordOf, wrongOf } from './node-frame.js';
+import { isEvent, KIND_COUNTER, namedNode, recordOf, wrongOf } from './node-frame.js';
 import type { ShardContext } from './session.js';
 
 type Context = Pick<ShardContext, 'reader' | 'output' | 'counters' | 'ledger' | 'maxFrameBytes'>;
@@ -74,14 +74,15 @@ function partsOf(reader: FrameReader, frame: Uint8Array): Part[] {
 function firstNamed(reader: FrameReader, frame: Uint8Array, parts: readonly Part[]): string | undefined {
   for (const { start, end } of parts) {
     const kind = reader.read(frame, start, end);
-    if (kind !== KIND.refused && kind !== KIND.nodeRegistration && namesNode(kind))
-      return reader.raw(FIELD.node_id);
+    if (kind === KIND.refused || kind === KIND.nodeRegistration) continue;
+    const named = namedNode(reader);
+    if (named !== undefined) return named;
   }
   return undefined;
 }
 
 function judge(
-  { reader, maxFrameBytes }: Context,
+  { reader, ledger, maxFrameBytes }: Context,
   frame: Uint8Array,
   { start, end }: Part,
   node: ReplayNode | null,
@@ -99,7 +100,13 @@ function judge(
   if (node === null)
     return { kind: 'refused', code: 'NODE_NOT_FOUND', reason: 'nothing says which node it is of' };
   const wrong = wrongOf(reader, kind, Buffer.from(node.id, 'latin1'), node.numbered);
-  return wrong && { kind: 'refused', ...wrong };
+  if (wrong !== undefined) return { kind: 'refused', ...wrong };
+  if (!node.numbered || node.row === NO_ROW || !isEvent(kind)) return undefined;
+  // A start after a crash counts the log again, and takes the highest number there for one that its node has reached.
+  const takenSeq = ledger[node.row * LEDGER_STRIDE + LEDGER.taken_seq]!;
+  if (eventSeq(reader) <= takenSeq) return undefined;
+  const reason = `PotEvent.seq is above ${takenSeq}, the highest that was taken from its node: leave it out`;
+  return { kind: 'refused', code: 'INVALID_MESSAGE_FORMAT', reason };
 }
 
 /** Passes frames on as a session does. A number that an event bears stays in it and counts no more: it was taken when the
@@ -127,15 +134,10 @@ class Passing {
     counters[SHARD.frames]!++;
     const { bytes, frameStart, frameEnd } = reader;
     const seq = this.#node.numbered && isEvent(kind) ? eventSeq(reader) : 0;
-    const text = recordOf(reader, kind, { potTypes: this.#potTypes, nowMs: output.nowMs, seq });
-    if (text !== undefined) output.event(text, row, 0);
-    else if (namesNode(kind)) output.frame(bytes, frameStart, frameEnd, row, isEvent(kind), 0);
-    else {
-      const id = BigInt(this.#node.id);
-      const low = Number(BigInt.asIntN(32, id));
-      const high = Number(BigInt.asIntN(32, id >> 32n));
-      output.frameOf(low, high, bytes, frameStart, frameEnd, row);
-    }
+    const terms = { nodeId: this.#node.id, potTypes: this.#potTypes, nowMs: output.nowMs, seq };
+    const text = recordOf(reader, kind, terms);
+    if (text !== undefined) output.record(text, row, isEvent(kind), 0);
+    else output.frame(bytes, frameStart, frameEnd, row, isEvent(kind), 0);
     this.#account.record(isEvent(kind), 0);
   }
 }

@@ -7,8 +7,9 @@ import { LIMITS } from '../limits.js';
 import type { ShardField } from '../memory/counters.js';
 import { DIALECT } from '../protocol/dialect.js';
 import { eventSeq } from '../protocol/event-seq.js';
-import { FIELD, VALUE } from '../protocol/fields.js';
+import { FIELD, idFieldOf, VALUE } from '../protocol/fields.js';
 import { type FrameReader, KIND, type Kind } from '../protocol/frame-reader.js';
+import { withNodeId } from '../protocol/node-event.js';
 import { documentCompiled, withPotType } from '../protocol/pot-event.js';
 import { documentLegacy } from '../protocol/pot-status-update.js';
 
@@ -47,9 +48,10 @@ export function isEvent(kind: Kind): boolean {
   return kind === KIND.potEvent || kind === KIND.compiledPotEvent || kind === KIND.legacyPotEvent;
 }
 
-/** True for kinds that name their node. */
-export function namesNode(kind: Kind): boolean {
-  return kind !== KIND.nodeEvent && kind !== KIND.nodeDrop;
+/** Digits of the node that the good frame in the reader names, if it does. */
+export function namedNode(reader: FrameReader): string | undefined {
+  const field = idFieldOf(reader.message);
+  return reader.type(field) === VALUE.absent ? undefined : reader.raw(field);
 }
 
 /** Why the good frame in the reader is not taken from the node with this id, which numbers its events or does not;
@@ -60,20 +62,20 @@ export function wrongOf(
   digits: Uint8Array,
   numbered: boolean,
 ): Wrong | undefined {
-  if (!isOfNode(reader, kind, digits)) return NOT_OWN_ID;
+  if (!isOfNode(reader, digits)) return NOT_OWN_ID;
   return numbered && isEvent(kind) && eventSeq(reader) < 0 ? NO_SEQ : undefined;
 }
 
-/** The frame in the reader is of the node with this id: `digits`. */
-export function isOfNode(reader: FrameReader, kind: Kind, digits: Uint8Array): boolean {
-  if (!namesNode(kind)) return true;
-  const start = reader.start(FIELD.node_id);
-  if (reader.end(FIELD.node_id) - start !== digits.length) return false;
-  for (let i = 0; i < digits.length; i++) if (reader.bytes[start + i] !== digits[i]) return false;
-  return true;
+/** The frame in the reader is of the node with this id: `digits`. One that names none is of whoever sent it. */
+export function isOfNode(reader: FrameReader, digits: Uint8Array): boolean {
+  const field = idFieldOf(reader.message);
+  if (field === FIELD.envelope_node_id && reader.type(field) === VALUE.absent) return true;
+  return reader.holds(field, digits, 0, digits.length);
 }
 
 export interface RecordTerms {
+  /** Digits of the node that it is of. */
+  readonly nodeId: string;
   /** By pot id, for events that do not say. */
   readonly potTypes: ReadonlyMap<string, string>;
   /** When it came. */
@@ -86,7 +88,7 @@ export interface RecordTerms {
 export function recordOf(
   reader: FrameReader,
   kind: Kind,
-  { potTypes, nowMs, seq }: RecordTerms,
+  { nodeId, potTypes, nowMs, seq }: RecordTerms,
 ): string | undefined {
   switch (kind) {
     case KIND.potEvent:
@@ -96,6 +98,10 @@ export function recordOf(
       return `${documentCompiled(reader, potTypeOf(reader, potTypes), seq)}\n`;
     case KIND.legacyPotEvent:
       return `${documentLegacy(reader, nowMs, seq)}\n`;
+    case KIND.nodeEvent: {
+      const text = withNodeId(reader, nodeId);
+      return text && `${oneLine(text)}\n`;
+    }
     default:
       return undefined;
   }

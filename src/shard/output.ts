@@ -80,34 +80,20 @@ export class ShardOutput {
   }
 
   /** The notice that a node is there. */
-  registered(text: string, nodeLow: number, nodeHigh: number, row: number, numbered: boolean): void {
+  registered(text: string, nodeId: bigint, row: number, numbered: boolean): void {
     const length = this.#writeText(text);
-    this.ring.publishRegistered(length, nodeLow, nodeHigh, this.nowMs, row, numbered);
+    this.ring.publishRegistered(length, nodeId, this.nowMs, row, numbered);
     this.#counters[SHARD.records]!++;
   }
 
-  /** Passes on one event; `text` is one line with its newline. */
-  event(text: string, row: number, seq: number): void {
-    this.publishRun(this.#writeText(text), 1, row, 1, seq);
+  /** Passes on one record of the node with this row; `text` is one line with its newline. */
+  record(text: string, row: number, isEvent: boolean, seq: number): void {
+    this.publishRun(this.#writeText(text), 1, row, isEvent ? 1 : 0, seq);
   }
 
   /** Passes on the frame in bytes[start, end) as it is, on one line: newlines between its tokens are left out. */
   frame(bytes: Uint8Array, start: number, end: number, row: number, isEvent: boolean, seq: number): void {
     this.publishRun(this.#writeFrame(bytes, start, end), 1, row, isEvent ? 1 : 0, seq);
-  }
-
-  /** The same for a frame that does not name its node, which is the one with this id. */
-  frameOf(
-    nodeLow: number,
-    nodeHigh: number,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    row: number,
-  ): void {
-    const length = this.#writeFrame(bytes, start, end);
-    this.ring.publishNodeRecord(length, nodeLow, nodeHigh, this.nowMs, row);
-    this.#counters[SHARD.records]!++;
   }
 
   /** Its length. */

@@ -110,9 +110,6 @@ export class Session implements FrameSink {
   /** While main decides: what stood behind the registration on its line. */
   #restOfLine: Buffer | undefined;
   #digits: Uint8Array = new Uint8Array(0);
-  /** The node's id in two halves, as int32. */
-  #idLow = 0;
-  #idHigh = 0;
   readonly #context: ShardContext;
   readonly #framer: Framer;
   readonly #row: number;
@@ -227,8 +224,6 @@ export class Session implements FrameSink {
     this.status = 'Connected';
     this.#digits = Buffer.from(registration.nodeId, 'latin1');
     const id = BigInt(registration.nodeId);
-    this.#idLow = Number(BigInt.asIntN(32, id));
-    this.#idHigh = Number(BigInt.asIntN(32, id >> 32n));
     for (const [potId, potType] of potTypes) this.#potTypes.set(potId, potType);
     counters[SHARD.registrations]!++;
     if (this.#numbered) {
@@ -237,7 +232,7 @@ export class Session implements FrameSink {
     }
     this.#write(registrationAck(registration.nodeId, true, message, totpKey, this.#lastSeq));
     const notice = nodeRegistered(registration, serial, this.#numbered, this.remote, output.nowMs);
-    output.registered(notice, this.#idLow, this.#idHigh, row, this.#numbered);
+    output.registered(notice, id, row, this.#numbered);
     this.#count(SESSION.announced, 1);
     const rest = this.#restOfLine;
     this.#restOfLine = undefined;
@@ -434,15 +429,11 @@ export class Session implements FrameSink {
   }
 
   #anyEvent(kind: Kind, seq: number): void {
-    const { reader, counters, output } = this.#context;
+    const { counters } = this.#context;
     const { takenSeq } = this.#account;
     if (seq > takenSeq + 1) counters[SHARD.seq_missing]! += seq - takenSeq - 1;
     this.#speaks(EVENT_DIALECT[kind as keyof typeof EVENT_DIALECT]);
-    const text = recordOf(reader, kind, { potTypes: this.#potTypes, nowMs: output.nowMs, seq });
-    if (text === undefined) return this.#pass(true, seq);
-    output.event(text, this.#account.row, seq);
-    counters[SHARD.events]!++;
-    this.#account.record(true, seq);
+    this.#pass(kind, seq);
   }
 
   /** Core has it already. Its node may not know, so it is told again up to where all is on the disk. */
@@ -464,7 +455,7 @@ export class Session implements FrameSink {
     if (!this.#numbered || this.#state !== 'registered' || reader.message !== MESSAGE.PotEvent) return 0;
     if (reader.code === 'MESSAGE_PARSE_FAILED') return 0;
     if (reader.type(FIELD.node_id) === VALUE.absent) return 0;
-    if (!isOfNode(reader, KIND.potEvent, this.#digits)) return 0;
+    if (!isOfNode(reader, this.#digits)) return 0;
     const seq = eventSeq(reader);
     const { takenSeq } = this.#account;
     if (seq > 0 && seq <= takenSeq) {
@@ -488,21 +479,18 @@ export class Session implements FrameSink {
     this.#write(eventAck(this.#registration!.nodeId, durableSeq));
   }
 
-  /** It does not say which node it is of; who filters the stream by node has to know. */
   #nodeEvent(): void {
-    const { output, reader } = this.#context;
+    const { reader } = this.#context;
     // {"Error":{...}} does not tell: that is how the family that knows only bare strings writes what has fields.
     if (reader.bareString) this.#speaks(DIALECT.bareUnits);
     else if (reader.type(FIELD.type) !== VALUE.absent) this.#speaks(DIALECT.objectUnits);
-    const { row } = this.#account;
-    output.frameOf(this.#idLow, this.#idHigh, reader.bytes, reader.frameStart, reader.frameEnd, row);
-    this.#account.record(false, 0);
+    this.#pass(KIND.nodeEvent, 0);
   }
 
   #nodeStatusUpdate(): void {
     const status = this.#context.reader.string(FIELD.status) as NodeStatus;
     if (status === this.status) return this.#account.quiet();
-    this.#pass(false, 0);
+    this.#pass(KIND.nodeStatusUpdate, 0);
     this.#report(status);
   }
 
@@ -512,7 +500,7 @@ export class Session implements FrameSink {
     const potType = reader.string(FIELD.pot_type);
     const message = reader.type(FIELD.text) === VALUE.string ? reader.string(FIELD.text) : null;
     const status = reader.string(FIELD.status) as PotStatus;
-    this.#pass(false, 0);
+    this.#pass(KIND.potStatusUpdate, 0);
     if (potId.length > LIMITS.potFieldLength || potType.length > LIMITS.potFieldLength) return;
     if (this.#potTypes.has(potId) || this.#potTypes.size < LIMITS.potsPerNode)
       this.#potTypes.set(potId, potType);
@@ -539,12 +527,17 @@ export class Session implements FrameSink {
     this.#context.post({ type: 'status', session: this.number, status });
   }
 
-  /** Passes the frame on as it came. */
-  #pass(isEvent: boolean, seq: number): void {
+  /** Passes on the record that the frame becomes; most as they came. */
+  #pass(kind: Kind, seq: number): void {
     const { output, reader, counters } = this.#context;
-    output.frame(reader.bytes, reader.frameStart, reader.frameEnd, this.#account.row, isEvent, seq);
-    if (isEvent) counters[SHARD.events]!++;
-    this.#account.record(isEvent, seq);
+    const { row } = this.#account;
+    const event = isEvent(kind);
+    const terms = { nodeId: this.#registration!.nodeId, potTypes: this.#potTypes, nowMs: output.nowMs, seq };
+    const text = recordOf(reader, kind, terms);
+    if (text !== undefined) output.record(text, row, event, seq);
+    else output.frame(reader.bytes, reader.frameStart, reader.frameEnd, row, event, seq);
+    if (event) counters[SHARD.events]!++;
+    this.#account.record(event, seq);
   }
 
   #countFrame(): void {

@@ -261,10 +261,10 @@ class Aggregator {
     let records = ring.count;
     this.#ledger.accounts.note(ring);
     ring.take();
-    if (kind === RUN.records || kind === RUN.registered) {
+    if (kind !== RUN.deadLetter) {
       while (
         ring.peek() &&
-        (ring.kind === RUN.records || ring.kind === RUN.registered) &&
+        ring.kind !== RUN.deadLetter &&
         ring.offset === offset + lengthBytes &&
         lengthBytes + ring.runLength <= LIMITS.batchBytes
       ) {
