@@ -210,7 +210,8 @@ export class ControlPlane {
   /** What is not in the state yet is written. The shards have ended. */
   async save(): Promise<void> {
     this.commands.close();
-    await Promise.all([this.#saver.close(), this.#cursors.close()]);
+    this.#cursors.close();
+    await this.#saver.close();
   }
 
   #makeCommands({ config, control, shards, logger }: ControlPlaneParts, kept: KeptCommands): CommandCenter {

@@ -4,6 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { NO_LIMIT } from '../src/access/scope.js';
 import { loadAddon } from '../src/native/addon.js';
 import type { Filter } from '../src/query/filter.js';
@@ -184,4 +186,26 @@ test('parameters: what they mean, and what is said about those that mean nothing
   assert.equal(parseTime('2026-11-21T16:00:00.5', now), now + 500);
   assert.equal(parseTime(String(now), now), now);
   assert.equal(parseTime('7', now), undefined);
+});
+
+test('of long types that attackers make up nothing stays in memory', () => {
+  const filter = new RecordFilter(
+    { ...NONE, pots: ['p*'], eventTypes: ['*wanted'], eventsOnly: true },
+    undefined,
+  );
+  const heapBytes = () => {
+    setFlagsFromString('--expose-gc');
+    runInNewContext('gc')();
+    return process.memoryUsage().heapUsed;
+  };
+  const event = (n: number, length: number) =>
+    Buffer.from(
+      `{"version":2,"message":{"PotEvent":{"node_id":1,"pot_id":"p${n}","pot_type":"t","event_type":"${n}${'x'.repeat(length)}${n % 2 === 0 ? 'wanted' : ''}","timestamp":"2026-11-21T16:00:00Z","data":{}}}}`,
+    );
+  const beforeBytes = heapBytes();
+  for (let n = 0; n < 400; n++) {
+    const bytes = event(n, 200_000);
+    assert.equal(filter.matches(bytes, 0, bytes.length, unknown), n % 2 === 0);
+  }
+  assert.ok(heapBytes() - beforeBytes < 8e6, `${heapBytes() - beforeBytes} bytes`);
 });

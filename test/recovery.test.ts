@@ -19,13 +19,15 @@ import { crc32 } from 'node:zlib';
 import { type LogFiles, REAL_FILES, readFile } from '../src/log/files.js';
 import { encodeIndexEntry, INDEX_ENTRY_BYTES, INDEX_HEADER_BYTES, segmentName } from '../src/log/format.js';
 import { recoverLog } from '../src/log/recovery.js';
+import { STATE_FILE } from '../src/log/reservation.js';
 import { listSegments } from '../src/log/segments.js';
 import { fileContent, surveySegment } from '../src/log/survey.js';
 import { checkSegment, rebuildIndex, type SegmentCheckResult } from '../src/log/verify.js';
 import { FaultFiles } from './fault-files.js';
 import { seeded } from './framer-run.js';
 import { SEED } from './frames.js';
-import { lineOf, linesOf, readIndex, temporaryFolder } from './log-files.js';
+import { KeeperStage } from './keeper-stage.js';
+import { dataFiles, lineOf, linesOf, readIndex, temporaryFolder } from './log-files.js';
 import { openWriter } from './open-writer.js';
 
 /** A log in memory: two segments, the second of which is tried. Batches of it: 2, 3, 1, 4 records. */
@@ -415,4 +417,20 @@ describe('a log as it is found on a disk', () => {
     assert.deepEqual([recovered.nextSeq, recovered.tornBytes, recovered.reindexedRecords], [next + 3, 8, 3]);
     goOn(folder, next + 3);
   });
+});
+
+it('a newest segment that is sealed counts, also where an older one could not be sealed and is looked at again', (t) => {
+  const stage = new KeeperStage(t);
+  stage.write(300);
+  // The last that the crashed Core got to write down of itself.
+  const state = readFileSync(join(stage.folder, STATE_FILE));
+  stage.write(300);
+  const { nextSeq } = stage.writer;
+  stage.end();
+  stage.keep();
+  const seals = readdirSync(stage.folder).filter((name) => name.endsWith('.seal'));
+  assert.equal(seals.length, dataFiles(stage.folder).length, 'all are sealed');
+  rmSync(join(stage.folder, seals.sort().at(-2)!));
+  writeFileSync(join(stage.folder, STATE_FILE), state);
+  assert.equal(recoverLog(stage.folder, REAL_FILES, crc32).recovered.nextSeq, nextSeq);
 });

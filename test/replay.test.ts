@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { MessagePort } from 'node:worker_threads';
 import { gzipSync } from 'node:zlib';
 import { LIMITS } from '../src/limits.js';
 import { Catalog } from '../src/log/catalog.js';
@@ -15,6 +16,7 @@ import { encodeGzipIndex, gzipFileName, gzipIndexFileName } from '../src/log/gzi
 import { LogCursor, OpenSegments } from '../src/log/log-cursor.js';
 import type { Filter } from '../src/query/filter.js';
 import type { FeedItem } from '../src/replay/log-reader.js';
+import type { NodeName } from '../src/replay/messages.js';
 import { ReaderThread } from '../src/replay/reader-thread.js';
 import { poll, within } from './deadline.js';
 import { makeEvent, makeFilter, wants } from './event-maker.js';
@@ -355,6 +357,42 @@ test('as many as there may be consumers have a place, and who comes when all are
     }
   }));
 
+test('a reader that is started again is not told what the one before had asked for', () =>
+  withStage(100_000, async (stage) => {
+    stage.append(['{"version":2,"message":{"NodeStatusUpdate":{"node_id":7,"status":"Running"}}}']);
+    let questions = 0;
+    function* nodeNames(): Iterable<readonly NodeName[]> {
+      if (++questions === 1) {
+        // Goes on until the next reader has asked, under the same number, and is over first.
+        while (questions === 1) yield [{ id: '7', name: 'before', sinceSeq: 1 }];
+        return;
+      }
+      for (let part = 0; part < 50; part++) yield [];
+      yield [{ id: '7', name: 'now', sinceSeq: 1 }];
+    }
+    let deaths = 0;
+    const useReader = (port: MessagePort) => port.unref();
+    const reader = new ReaderThread(stage.folder, MODE, stage.counters, {
+      useReader,
+      nodeNames,
+      onDeath: () => deaths++,
+    });
+    try {
+      const first = reader.open({ ...EVERYTHING, filter: { ...NO_FILTER, nodes: ['before'] } }).next();
+      await poll('it asks', () => questions === 1 || undefined);
+      reader.die();
+      assert.equal((await within('its end', first)).type, 'fault');
+      await poll('it has died', () => deaths === 1 || undefined);
+      const item = await poll('an answer of the next one', async () => {
+        const got = await reader.open({ ...EVERYTHING, filter: { ...NO_FILTER, nodes: ['before'] } }).next();
+        return got.type === 'fault' ? undefined : got;
+      });
+      assert.equal(item.type, 'end', 'there is no such node now');
+    } finally {
+      await reader.close();
+    }
+  }));
+
 test('a listing that was made while a segment was compressed does not hide it', () =>
   withStage(1_000, async (stage) => {
     fill(stage, 60);
@@ -373,6 +411,28 @@ test('a listing that was made while a segment was compressed does not hide it', 
     rmSync(join(stage.folder, `${segmentName(compressed!)}.ndjson`));
     assert.equal(catalog.refresh(), true);
     assert.deepEqual(catalog.segments, firstSeqs(stage));
+  }));
+
+test('a segment whose index cannot be opened leaves no descriptor behind', () =>
+  withStage(100_000, async (stage) => {
+    fill(stage, 5);
+    const open = new Set<number>();
+    const segments = new OpenSegments(new Catalog(stage.folder), undefined, {
+      ...REAL_FILES,
+      open(path, flags, mode) {
+        if (path.endsWith('.idx')) throw Object.assign(new Error('EMFILE: too many'), { code: 'EMFILE' });
+        const file = REAL_FILES.open(path, flags, mode);
+        open.add(file);
+        return file;
+      },
+      close(file) {
+        open.delete(file);
+        REAL_FILES.close(file);
+      },
+    });
+    assert.throws(() => segments.get(1), /EMFILE/);
+    assert.equal(open.size, 0);
+    segments.close();
   }));
 
 test('an index that the disk cannot read costs nothing: lines are counted', () =>

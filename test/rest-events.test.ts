@@ -390,6 +390,26 @@ test('who knows records that are not durable yet is not sent back behind them', 
   );
 });
 
+test('batches whose times are in another order than they are found by time, in both orders', async (t) => {
+  const stage = await EventStage.start(t, SEED + 12, 100);
+  for (const afterMs of [0, 1000, 500, 1500, 400, 2500]) {
+    stage.log.append([`{"n":${afterMs},"filler":"${'x'.repeat(100)}"}`], STARTED_MS + afterMs);
+    stage.log.writer.flushIndex();
+  }
+  stage.count();
+  const at = (ms: number) => new Date(STARTED_MS + ms).toISOString();
+  for (const [query, wanted] of [
+    [`until=${at(800)}`, [1, 3, 5]],
+    [`since=${at(450)}`, [2, 3, 4, 6]],
+    [`since=${at(450)}&until=${at(1200)}`, [2, 3]],
+  ] as const)
+    for (const order of ['asc', 'desc']) {
+      const { page: found } = await page(stage, `records=all&order=${order}&${query}`);
+      const seqs = found.events.map(({ seq }) => seq).sort((a, b) => a - b);
+      assert.deepEqual(seqs, wanted, `${order} ${query}`);
+    }
+});
+
 test('answers that stand behind another one leave no feed either, when their client goes', async (t) => {
   const stage = await EventStage.start(t, SEED + 10);
   stage.append(300);

@@ -29,6 +29,8 @@ export async function printLog(folder: string, action: CatAction, addon: Addon |
     names === undefined ? firstSeq : (segments.catalog.first ?? firstSeq),
   );
   while (!output.closed) {
+    // What retention deletes meanwhile is not held on to.
+    segments.sweep();
     let target = new Uint8Array(0);
     const room = (bytes: number) => {
       target = new Uint8Array(bytes);
@@ -60,7 +62,6 @@ export async function printLog(folder: string, action: CatAction, addon: Addon |
         break;
       }
     }
-    segments.sweep();
   }
   segments.close();
   await output.end();

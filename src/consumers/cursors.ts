@@ -54,7 +54,7 @@ export class Cursors implements NamedConsumersView {
   readonly #byConnection = new Map<number, Entry>();
   readonly #unsaved = new Set<Entry>();
   #timer: NodeJS.Timeout | undefined;
-  #saving: Promise<void> = Promise.resolve();
+  #closed = false;
   #oldest: OldestCursor | null = null;
   #onOldest: (oldest: OldestCursor | null) => void = () => {};
   /** Closes the connection of a consumer that was removed. */
@@ -193,16 +193,18 @@ export class Cursors implements NamedConsumersView {
     return true;
   }
 
-  /** Everything that was acknowledged is on its way to the disk; the state is closed after this. */
-  async close(): Promise<void> {
+  /** Everything that was acknowledged is on its way to the disk after this. The state is closed next: it knows how long a
+   *  disk that takes nothing may be waited for. */
+  close(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    this.#closed = true;
     this.#save();
-    await this.#saving;
   }
 
   #saveSoon(entry: Entry): void {
     this.#unsaved.add(entry);
+    if (this.#closed) return;
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       this.#save();
@@ -217,7 +219,7 @@ export class Cursors implements NamedConsumersView {
         entries.map(({ entry }) => ({ section: 'consumer', key: entry.name, value: encodeCursor(entry) })),
       );
       this.#unsaved.clear();
-      this.#saving = durable.then(() => this.#saved(entries));
+      void durable.then(() => this.#saved(entries));
     } catch (error) {
       if (!(error instanceof StateBacklogFull)) throw error;
       // They stay what they are on the disk, which is older, and nothing is lost by that.

@@ -160,12 +160,14 @@ class GzipContent implements Content {
     const read = readWhole(this.#files, this.#file, packed, 0, compressedLengthBytes, compressedOffsetBytes);
     try {
       // The bound: a damaged member must not unpack to more memory than it says.
-      this.#plain = gunzipSync(packed.subarray(0, read), { maxOutputLength: Math.max(lengthBytes, 1) });
+      const plain = gunzipSync(packed.subarray(0, read), { maxOutputLength: Math.max(lengthBytes, 1) });
+      if (plain.length !== lengthBytes) return false;
+      this.#plain = plain;
       this.#member = member;
     } catch {
       return false;
     }
-    return this.#plain.length === lengthBytes;
+    return true;
   }
 }
 

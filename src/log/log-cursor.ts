@@ -11,7 +11,7 @@ import type { Addon } from '../native/addon.js';
 import type { Catalog } from './catalog.js';
 import { type LogFiles, REAL_FILES } from './files.js';
 import { type Lines, linesOf } from './lines.js';
-import { type Found, type Piece, SegmentReader } from './segment-reader.js';
+import { type Found, type Piece, SegmentReader, TIME_SLACK_MS } from './segment-reader.js';
 
 /** How often a segment may turn out to be gone, or to have grown, in one step. */
 const RACES = 1000;
@@ -93,13 +93,13 @@ export class OpenSegments {
   findTime(timeMs: number, limitSeq: number): number {
     this.catalog.refresh();
     const { segments } = this.catalog;
-    // The last segment that began before; records of one received at the same time may be in the one before it.
+    // The last segment that began before, and by more than what the times of neighbouring batches may be out of order.
     let low = 0;
     let high = segments.length;
     while (high - low > 1) {
       const middle = (low + high) >>> 1;
       const started = this.get(segments[middle]!)?.startedMs;
-      if (started === undefined || started < timeMs) low = middle;
+      if (started === undefined || started < timeMs - TIME_SLACK_MS) low = middle;
       else high = middle;
     }
     for (let at = low; at < segments.length; at++) {

@@ -89,7 +89,9 @@ class Recoverer {
     const doubtful = this.#doubtful(segments);
     let end: LogPlace = { segment: 0, offsetBytes: 0, seq: 1 };
     let removed = 0;
-    const sure = segments[segments.length - doubtful.length - 1];
+    // Not always those before the doubtful ones: behind one that could not be sealed others may be.
+    const looked = new Set(doubtful);
+    const sure = segments.findLast((segment) => !looked.has(segment));
     if (sure !== undefined) {
       const nextSeq = finishedNextSeq(this.#files, sure);
       end = { segment: sure.firstSeq, offsetBytes: 0, seq: nextSeq };
@@ -99,8 +101,8 @@ class Recoverer {
     for (const segment of doubtful) {
       const place = this.#recoverSegment(segment);
       this.#highestSeq = Math.max(this.#highestSeq, segment.firstSeq, place.seq);
-      if (place.offsetBytes > 0) end = place;
-      else removed++;
+      if (place.offsetBytes === 0) removed++;
+      else if (place.segment > end.segment) end = place;
     }
     if (doubtful.length > 0) this.#files.syncFolderNow(this.#folder);
     const nextSeq = this.#nextSeq(end.seq);

@@ -71,7 +71,14 @@ export class SegmentReader {
   /** Undefined where there is no such segment (any more). */
   static open(folder: string, firstSeq: number, lines: Lines, files = REAL_FILES): SegmentReader | undefined {
     const content = openContent(folder, firstSeq, files);
-    return content === undefined ? undefined : new SegmentReader(folder, firstSeq, content, lines, files);
+    if (content === undefined) return undefined;
+    try {
+      return new SegmentReader(folder, firstSeq, content, lines, files);
+    } catch (error) {
+      // Most of all where there are no descriptors left.
+      content.close();
+      throw error;
+    }
   }
 
   private constructor(folder: string, firstSeq: number, content: Content, lines: Lines, files: LogFiles) {
@@ -282,4 +289,4 @@ export class SegmentReader {
 }
 
 /** Neighbouring entries are of several shards, whose times may be in another order by so much; a clock may be set back. */
-const TIME_SLACK_MS = 2_000;
+export const TIME_SLACK_MS = 2_000;

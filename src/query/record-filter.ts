@@ -19,7 +19,7 @@ export type NameOf = (nodeId: string) => string | undefined;
 
 const DIGITS = /^\d+$/;
 
-/** Answers that were worked out before, so that patterns are not matched for every record; bounded. */
+/** Answers that were worked out before, so that patterns are not matched for every record; bounded in number and length. */
 class Remembered {
   readonly #answers = new Map<string, boolean>();
   readonly #work: (text: string) => boolean;
@@ -29,9 +29,10 @@ class Remembered {
   }
 
   passes(text: string): boolean {
+    // Event types are whatever attackers make nodes write: many, and up to a frame long.
+    if (text.length > LIMITS.filterLength) return this.#work(text);
     let answer = this.#answers.get(text);
     if (answer === undefined) {
-      // Event types are whatever attackers make nodes write.
       if (this.#answers.size >= LIMITS.scopeAnswers) this.#answers.clear();
       answer = this.#work(text);
       this.#answers.set(text, answer);

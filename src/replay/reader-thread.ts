@@ -165,13 +165,18 @@ export class ReaderThread implements LogReader {
     }
   }
 
-  /** In parts with turns of the event loop in between: there may be a hundred thousand nodes. */
+  /** In parts with turns of the event loop in between: there may be a hundred thousand nodes. Only to the reader that asked:
+   *  one that has taken its place meanwhile counts its questions anew, and would take an older answer for its own. */
   async #sendNames(asked: number): Promise<void> {
+    const port = this.#port;
+    const send = (message: ToReader) => {
+      if (this.#port === port) port?.postMessage(message);
+    };
     for (const nodes of this.#hooks.nodeNames()) {
-      this.#post({ type: 'names', asked, nodes, last: false });
+      send({ type: 'names', asked, nodes, last: false });
       await new Promise((resolve) => setImmediate(resolve));
     }
-    this.#post({ type: 'names', asked, nodes: [], last: true });
+    send({ type: 'names', asked, nodes: [], last: true });
   }
 
   #post(message: ToReader): void {

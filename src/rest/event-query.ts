@@ -132,7 +132,8 @@ export function eventsQuestion(
   // What comes while the answer is made belongs to the next one.
   const nextSeq = Math.max(1, Math.min(before ?? ends.durableSeq, ends.durableSeq));
   const from: Start =
-    order === 'asc' ? startAscending(after, filter) : startDescending(before, nextSeq, filter);
+    // Backwards the reader itself begins where nothing later can pass `until`.
+    order === 'asc' ? startAscending(after, filter) : { kind: 'seq', seq: nextSeq };
   return { order, limit: limit ?? (isPage ? DEFAULT_LIMIT : undefined), firstSeq, nextSeq, from, filter };
 }
 
@@ -140,13 +141,6 @@ function startAscending(after: number | undefined, filter: Filter | undefined): 
   if (after !== undefined) return { kind: 'seq', seq: after + 1 };
   const sinceMs = filter?.sinceMs;
   return sinceMs === undefined ? { kind: 'earliest' } : { kind: 'time', timeMs: sinceMs };
-}
-
-/** Behind the first record of the page. */
-function startDescending(before: number | undefined, nextSeq: number, filter: Filter | undefined): Start {
-  const untilMs = filter?.untilMs;
-  if (before !== undefined || untilMs === undefined) return { kind: 'seq', seq: nextSeq };
-  return { kind: 'time', timeMs: untilMs };
 }
 
 /** Throws a RestError that names the parameter. Without `records` only events are meant: the route says so. */
