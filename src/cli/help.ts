@@ -70,7 +70,7 @@ function usage(): string {
     '       honeybee-core deadletter show ID [--json]',
     '       honeybee-core deadletter export [--code CODE]... [--node NODE] ... [--output FILE]',
     '       honeybee-core deadletter replay ID... [--file FILE] [--force] [--dry-run] [--json]',
-    '       honeybee-core deadletter replay --all --code CODE | --node NODE | --since TIME ... [--dry-run]',
+    '       honeybee-core deadletter replay --all --code CODE... | --node NODE | ... [--dry-run]',
     '',
     ...wrap(TOGETHER, columns),
   ].join('\n');
