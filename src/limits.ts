@@ -205,6 +205,8 @@ export const LIMITS = {
   /** LevelDB's own memory: the state is small and is read once, at start. */
   stateCacheBytes: 1 * MiB,
   stateWriteBufferBytes: 1 * MiB,
+  /** Kept free on the disk for opening the state: what LevelDB writes anew then is about one write buffer. */
+  stateReserveBytes: 2 * MiB,
   /** Changes that go to LevelDB at once, but for a single larger write: a thousand hold main up for a millisecond, and each
    *  batch costs an fsync. */
   stateBatchChanges: 4_096,

@@ -103,7 +103,7 @@ test('the data directory is found as Core finds it: file, environment, flag; and
     assert.ok(existsSync(join(folder, dir, 'state')), dir);
     assert.deepEqual(
       readdirSync(join(folder, dir)).sort(),
-      ['audit', 'state'],
+      ['audit', 'state', 'state.spare'],
       'nothing is left of the socket and the lock',
     );
   }

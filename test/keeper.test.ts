@@ -453,3 +453,29 @@ function forge(folder: string, names: readonly string[], from: number, key: Sign
     previous = forged.chain;
   }
 }
+
+it('a disk that stays full is said once, and that it is over when a segment could be sealed', (t) => {
+  const stage = new KeeperStage(t);
+  stage.write(500);
+  let isFull = true;
+  let refused = 0;
+  const files: LogFiles = {
+    ...REAL_FILES,
+    open: (path, flags, mode) => {
+      if (!isFull || !path.endsWith('.seal.tmp')) return REAL_FILES.open(path, flags, mode);
+      refused++;
+      throw Object.assign(new Error('full'), { code: 'ENOSPC' });
+    },
+  };
+  const keeper = stage.keeper({}, { files });
+  keeper.useCursor(null);
+  stage.run(keeper, () => refused === 5);
+  assert.equal(stage.toldOf('trouble').length, 1);
+  const troubled = stage.toldOf('state').map(({ state }) => state.trouble !== null);
+  assert.ok(troubled.includes(true));
+  assert.ok(!troubled.slice(troubled.indexOf(true)).includes(false), 'it stays said');
+  isFull = false;
+  stage.run(keeper);
+  assert.equal(keeper.state.trouble, null);
+  assert.ok(stage.toldOf('sealed').length > 0);
+});

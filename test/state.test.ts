@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type TestContext, test } from 'node:test';
@@ -159,4 +160,22 @@ test('one store at a time: a second one is told, with the code for a directory t
   const store = await openStateStore(folder, QUIET);
   await assert.rejects(openStateStore(folder, QUIET), { name: 'FatalError', exitCode: 73 });
   await store.close(later());
+});
+
+test('on a disk that was full when Core ended the state opens with the room that was kept for it', async (t) => {
+  const disk = smallDisk(t);
+  if (disk === undefined) return;
+  const folder = join(disk.path, 'state');
+  const store = await openStateStore(folder, QUIET);
+  await store.write([{ section: 'node', key: 'before', value: 'kept' }]);
+  await store.close(later());
+  assert.equal(statSync(`${folder}.spare`).size, LIMITS.stateReserveBytes);
+  disk.leave(0);
+  const again = await openStateStore(folder, QUIET);
+  assert.deepEqual([...(await contents(again, 'node'))], [['before', 'kept']]);
+  await within('it takes more', again.write([{ section: 'node', key: 'after', value: 'kept' }]));
+  await again.close(later());
+  disk.makeRoom();
+  await (await openStateStore(folder, QUIET)).close(later());
+  assert.equal(statSync(`${folder}.spare`).size, LIMITS.stateReserveBytes, 'made again when there is room');
 });

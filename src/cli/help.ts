@@ -70,7 +70,7 @@ function usage(): string {
     '       honeybee-core deadletter show ID [--json]',
     '       honeybee-core deadletter export [--code CODE]... [--node NODE] ... [--output FILE]',
     '       honeybee-core deadletter replay ID... [--file FILE] [--force] [--dry-run] [--json]',
-    '       honeybee-core deadletter replay --all [--code CODE]... [--node NODE] ... [--dry-run]',
+    '       honeybee-core deadletter replay --all --code CODE... | --node NODE | ... [--dry-run]',
     '',
     ...wrap(TOGETHER, columns),
   ].join('\n');
@@ -107,7 +107,10 @@ function options(): string {
     ['--limit N', 'deadletter list: so many, the newest (default 50)'],
     ['--output FILE', 'deadletter export: where to, instead of standard output'],
     ['--file FILE', 'deadletter replay: a corrected frame to try instead'],
-    ['--all', 'deadletter replay: all that match and were not accepted before, the oldest first'],
+    [
+      '--all',
+      'deadletter replay: all of a --code, a --node or a time that were not accepted before, the oldest first',
+    ],
     ['--force', 'deadletter replay: also frames that were accepted before, or whose node is not sure'],
     ['--dry-run', 'deadletter replay: only say what would become of them'],
     [

@@ -93,7 +93,7 @@ function printAll(
 
 function printNodes({ nodes }: Nodes, wanted: string): void {
   const [only, another] = nodes;
-  if (only === undefined) throw new FatalError(EXIT.usage, `no node is named ${printable(wanted)}`);
+  if (only === undefined) throw new FatalError(EXIT.dataError, `no node is named ${printable(wanted)}`);
   if (another !== undefined) {
     console.log(nodeTable(nodes));
     return;

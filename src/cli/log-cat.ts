@@ -12,6 +12,7 @@ import type { Start } from '../query/filter.js';
 import type { FeedRequest } from '../replay/messages.js';
 import { Selection } from '../replay/selection.js';
 import type { CatAction } from './log-arguments.js';
+import { terminalText } from './terminal-text.js';
 
 const READ_BYTES = 1024 * 1024;
 
@@ -137,7 +138,9 @@ class Output {
 
   async write(bytes: Uint8Array): Promise<void> {
     if (bytes.length === 0 || this.closed) return;
-    if (process.stdout.write(bytes)) return;
+    // Whole records, so no character is cut in two.
+    const shown = process.stdout.isTTY ? terminalText(Buffer.from(bytes).toString()) : bytes;
+    if (process.stdout.write(shown)) return;
     try {
       await once(process.stdout, 'drain');
     } catch {

@@ -5,6 +5,7 @@ import { type Answer, bodyOf, exitCodeOf, reasonOf } from './answer.js';
 import { DEFAULT_URL, type StatusArguments } from './arguments.js';
 import { askOver, configFor, reachControl } from './control-client.js';
 import { tokenFrom } from './credentials.js';
+import { size } from './log-report.js';
 
 const STATS = '/api/v1/stats';
 const LOG = '/api/v1/log';
@@ -155,7 +156,7 @@ function logRows({ next_seq, durable_seq, fsync, kept, retention }: Log): [name:
     ],
     [
       'kept',
-      `records from ${count(kept.first_seq ?? undefined)} on, ${count(kept.bytes ?? undefined)} bytes, ${count(kept.sealed_segments ?? undefined)} segments sealed; ${count(kept.free_bytes ?? undefined)} bytes free`,
+      `records from ${count(kept.first_seq ?? undefined)} on, ${bytes(kept.bytes)} in ${count(kept.segments ?? undefined)} segments, ${count(kept.sealed_segments ?? undefined)} of them sealed; ${bytes(kept.free_bytes)} free`,
     ],
     ...(damaged > 0 ? [['damaged', `${count(damaged)} records cannot be read`] as [string, string]] : []),
     ...(deleted > 0 ? [['deleted', `${count(deleted)} segments by retention`] as [string, string]] : []),
@@ -167,6 +168,10 @@ function logRows({ next_seq, durable_seq, fsync, kept, retention }: Log): [name:
 
 function count(value: number | undefined): string {
   return value === undefined ? '?' : Math.round(value).toLocaleString('en');
+}
+
+function bytes(value: number | null): string {
+  return value === null ? '?' : size(value);
 }
 
 function duration(seconds: number): string {

@@ -13,6 +13,9 @@ export function streamQuery({ options }: Given, nowMs: number): { readonly query
       throw usage(`--from ${readable(from)} is no sequence number, no time, and neither earliest nor latest`);
     query.push(['from', from]);
   }
+  // Whoever names a time that is over wants to see what came since, not to wait.
+  const since = options.get('since')?.at(-1);
+  if (from === undefined && since !== undefined) query.push(['from', since]);
   filterOf(options, undefined, nowMs);
   for (const parameter of FILTER_PARAMETERS)
     for (const value of options.get(optionOf(parameter)) ?? []) query.push([parameter, value]);

@@ -63,6 +63,7 @@ export class Keeper {
   #retryMs = Number.NEGATIVE_INFINITY;
   #compressMs = Number.NEGATIVE_INFINITY;
   #finishedCount = -1;
+  #begunCount = -1;
   #bytesLogged: number;
   #isBusy = false;
   /** As of the last look, and what was deleted since. */
@@ -96,7 +97,8 @@ export class Keeper {
       if (!this.#isTidy) this.#tidy();
       if (nowMs - this.#lookMs >= LIMITS.keeperIntervalMs) this.#look(nowMs);
       const worked = this.#work(nowMs);
-      this.#trouble = null;
+      // A part of some work that went well says nothing yet: what failed may be its last.
+      if (!worked) this.#trouble = null;
       return worked;
     } catch (error) {
       const { message } = error as Error;
@@ -133,9 +135,12 @@ export class Keeper {
     this.#bytesLogged = bytesLogged;
     this.#lookMs = nowMs;
     const finishedCount = counters[AGGREGATOR.segments_finished]!;
-    if (finishedCount !== this.#finishedCount || nowMs - this.#refreshMs >= REFRESH_MS) {
+    const begunCount = counters[AGGREGATOR.segments]!;
+    const isNews = finishedCount !== this.#finishedCount || begunCount !== this.#begunCount;
+    if (isNews || nowMs - this.#refreshMs >= REFRESH_MS) {
       this.#folder.refresh();
       this.#finishedCount = finishedCount;
+      this.#begunCount = begunCount;
       this.#refreshMs = nowMs;
     } else this.#folder.refreshNewest();
     this.#finished.look(this.#folder.segments);
@@ -185,6 +190,7 @@ export class Keeper {
       if (!done) return true;
       this.#sealing = undefined;
       if (typeof seal !== 'object') return true;
+      this.#trouble = null;
       const { records, bytes, sha256, chain, signature, damagedRecords } = seal;
       this.#options.tell({
         type: 'sealed',

@@ -37,6 +37,7 @@ export function repairSegment(
         ...(crc32 === undefined ? {} : { crc32 }),
         content: {
           sizeBytes: content.size(),
+          writtenMs: writtenBefore(content.writtenMs(), seal),
           read: (target, lengthBytes, offsetBytes) => content.read(target, 0, lengthBytes, offsetBytes),
         },
       });
@@ -50,6 +51,11 @@ export function repairSegment(
     failed.push((error as Error).message);
   }
   return { segment, done, failed };
+}
+
+/** A compressed file was written later than its records, and so was a copy: they are never younger than their seal. */
+function writtenBefore(writtenMs: number, seal: FoundSegment['seal']): number {
+  return typeof seal === 'object' ? Math.min(writtenMs, Date.parse(seal.sealedAt)) : writtenMs;
 }
 
 function repairMembers(folder: string, segment: number, files: LogFiles): boolean {

@@ -23,6 +23,8 @@ export interface SegmentContent {
   readonly sizeBytes: number;
   /** Reads up to `lengthBytes` to the start of `target`; fewer only at the end. */
   read(target: Buffer, lengthBytes: number, offsetBytes: number): number;
+  /** When its records were received at the latest, where that is known. */
+  readonly writtenMs?: number;
 }
 
 export function fileContent(files: LogFiles, file: number): SegmentContent {
@@ -91,7 +93,8 @@ class Surveyor {
     this.#options = options;
     this.#size = options.content.sizeBytes;
     this.#seq = options.firstSeq;
-    this.#receivedMs = (options.index && indexCreatedMs(options.index)) ?? Date.now();
+    this.#receivedMs =
+      (options.index && indexCreatedMs(options.index)) ?? options.content.writtenMs ?? Date.now();
   }
 
   survey(): Survey {

@@ -304,7 +304,7 @@ export function rebuildIndex(
       salvage: false,
     });
     if (!indexWhole) {
-      const createdMs = (index && indexCreatedMs(index)) ?? Date.now();
+      const createdMs = (index && indexCreatedMs(index)) ?? content.writtenMs ?? Date.now();
       replaceFile(files, folder, path, encodeIndex(firstSeq, createdMs, batches));
     }
     const sum = (some: typeof batches) => some.reduce((records, batch) => records + batch.recordCount, 0);

@@ -190,7 +190,9 @@ export const LogAnswer = Type.Object({
       compressed_segments: integerOrNull('those that are compressed'),
       bytes: integerOrNull('their bytes, with what stands beside them'),
       unsealed_bytes: integerOrNull('bytes of finished files that are not sealed yet'),
-      damaged_records: integerOrNull('records that are on the disk and cannot be read'),
+      damaged_records: integerOrNull(
+        'records that could not be read when their file was sealed; log verify looks at all of it again',
+      ),
       free_bytes: integerOrNull('free on the disk'),
       chain: textOrNull('of the newest seal'),
     },

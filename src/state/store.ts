@@ -14,6 +14,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { ClassicLevel } from 'classic-level';
 import { EXIT, FatalError } from '../errors.js';
 import { LIMITS } from '../limits.js';
+import { giveUpReserve, keepReserve } from './reserve.js';
 
 /** Entries that are fetched from LevelDB's threads at a time. */
 const READ_AT_ONCE = 1000;
@@ -53,6 +54,19 @@ export interface StateHooks {
 
 /** Opens the state in `folder`, or throws a FatalError. */
 export async function openStateStore(folder: string, hooks: StateHooks): Promise<StateStore> {
+  const reserve = `${folder}.spare`;
+  try {
+    const level = await openLevel(folder);
+    keepReserve(reserve);
+    return new LevelStore(level, hooks);
+  } catch (error) {
+    if (!isDiskFull(error as Error) || !giveUpReserve(reserve)) throw error;
+    // What it gave is used from now on; it is made again at a start that finds room.
+    return new LevelStore(await openLevel(folder), hooks);
+  }
+}
+
+async function openLevel(folder: string): Promise<ClassicLevel<string, string>> {
   const level = new ClassicLevel<string, string>(folder, {
     cacheSize: LIMITS.stateCacheBytes,
     writeBufferSize: LIMITS.stateWriteBufferBytes,
@@ -67,7 +81,12 @@ export async function openStateStore(folder: string, hooks: StateHooks): Promise
       { cause: error },
     );
   }
-  return new LevelStore(level, hooks);
+  return level;
+}
+
+/** LevelDB has no codes for what the system says. */
+function isDiskFull({ message }: Error): boolean {
+  return /no space left on device|quota exceeded/i.test(message);
 }
 
 interface Batch {

@@ -97,7 +97,7 @@ const STATE_METRICS: readonly {
   },
   {
     name: 'log_damaged_records',
-    help: 'Records that are on the disk and cannot be read.',
+    help: 'Records that could not be read when their segment was sealed.',
     type: 'gauge',
     value: (state) => state.damagedRecords,
   },
