@@ -71,7 +71,14 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 
     await t.test('nothing is left behind', () => {
       assert.ok(!existsSync(join(core.dataDir, 'core.lock')));
-      assert.deepEqual(readdirSync(core.dataDir).sort(), ['audit', 'dead-letters', 'ledger', 'log', 'state']);
+      assert.deepEqual(readdirSync(core.dataDir).sort(), [
+        'audit',
+        'dead-letters',
+        'ledger',
+        'log',
+        'state',
+        'state.spare',
+      ]);
       assert.equal(core.stderr, '');
       assert.deepEqual(core.lines.all.at(-1)!.msg, 'stopped');
       const bad = core.lines.all.filter(
