@@ -1,6 +1,6 @@
 /**
- * Scenario `replay`: nodes fill the log, then one WebSocket consumer takes all of it from the earliest record on, twice: the first
- * time from wherever it is, the second time with what the page cache kept. Every event is verified both times.
+ * Scenario `replay`: nodes fill the log, then one WebSocket consumer takes all of it from the earliest record on, four times: the first
+ * time from the disk, then with what the page cache kept; the figure is the median of those. Every event is verified each time.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { nowMs } from './clock.js';
@@ -30,6 +30,8 @@ interface Pass {
 const SLOWEST_BYTES_PER_SECOND = 20e6;
 const STALL_MS = 10_000;
 const LOOK_MS = 20;
+/** For what is finished to be sealed; where it takes longer it is measured as it is. */
+const SEAL_MS = 60_000;
 
 export const replayTitle = ({ bytes, mode }: ReplayPlan): string =>
   `replay, a log of ${(bytes / 1e9).toFixed(bytes < 1e9 ? 2 : 0)} GB to one consumer${mode === 'auto' ? '' : `, ${mode}`}`;
@@ -52,7 +54,9 @@ export async function runReplay(plan: ReplayPlan, context: Context): Promise<Sce
       untilBytes: plan.bytes,
       end: async (core, blocks, sent) => {
         mode = core.mode;
-        for (const what of ['cold', 'warm']) {
+        // Who reads what was just written competes with nobody who seals it, and finds the page cache as he left it.
+        await sealed(core);
+        for (const what of ['cold', 'warm', 'warm', 'warm']) {
           context.onProgress(0.8, `replay, ${what}`);
           passes.push(await replay(core, blocks, sent));
         }
@@ -61,7 +65,7 @@ export async function runReplay(plan: ReplayPlan, context: Context): Promise<Sce
     },
     context,
   );
-  const warm = passes.at(-1)!;
+  const warm = passes.slice(1).sort((a, b) => a.eventsPerSecond - b.eventsPerSecond)[1]!;
   const problems = passes.flatMap(({ summary }, at) => problemsOf(`pass ${at + 1}`, summary));
   return {
     scenario: replayTitle(plan),
@@ -76,6 +80,16 @@ export async function runReplay(plan: ReplayPlan, context: Context): Promise<Sce
     replay: passes.map(({ eventsPerSecond }) => Math.round(eventsPerSecond)),
     ...(warm.residentBytes !== undefined && { resident_bytes: warm.residentBytes }),
   };
+}
+
+async function sealed(core: Core): Promise<void> {
+  const deadlineMs = nowMs() + SEAL_MS;
+  while (nowMs() < deadlineMs) {
+    const response = await fetch(`${core.rest}/api/v1/log`);
+    const { unsealed_bytes: bytes } = (await response.json()) as { unsealed_bytes: number | null };
+    if (bytes === 0) return;
+    await pause(LOOK_MS);
+  }
 }
 
 /** From the upgrade to the last event. */

@@ -155,7 +155,7 @@ export const LIMITS = {
   eventsPageBytes: 4 * MiB,
   /** How long a page of events searches before it ends short, with a cursor to go on from. */
   eventsPageMs: 5_000,
-  /** While more comes in than this in a second, sealing waits, as long as no more than sealLagBytes wait to be sealed. */
+  /** While more comes in and goes out than this in a second, sealing waits, as long as no more than sealLagBytes wait to be sealed. */
   sealIdleBytesPerSecond: 32 * MiB,
   sealLagBytes: 64 * 1024 * MiB,
   /** How often the keeper looks at the disk and at what is due. */

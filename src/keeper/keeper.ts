@@ -64,7 +64,7 @@ export class Keeper {
   #compressMs = Number.NEGATIVE_INFINITY;
   #finishedCount = -1;
   #begunCount = -1;
-  #bytesLogged: number;
+  #bytesMoved: number;
   #isBusy = false;
   /** As of the last look, and what was deleted since. */
   #freeBytes = 0;
@@ -82,7 +82,7 @@ export class Keeper {
     this.#finished = new FinishedSegments(options.counters);
     const { retention_bytes, retention_seconds, retention_free_bytes } = options.storage;
     this.#hasRetention = retention_bytes + retention_seconds + retention_free_bytes > 0;
-    this.#bytesLogged = options.counters[AGGREGATOR.bytes_logged]!;
+    this.#bytesMoved = bytesMovedBy(options.counters);
   }
 
   /** The named consumer that needs the oldest record. */
@@ -129,10 +129,10 @@ export class Keeper {
 
   #look(nowMs: number): void {
     const { counters } = this.#options;
-    const bytesLogged = counters[AGGREGATOR.bytes_logged]!;
+    const bytesMoved = bytesMovedBy(counters);
     const seconds = Math.min(nowMs - this.#lookMs, 60_000) / 1000;
-    this.#isBusy = bytesLogged - this.#bytesLogged > LIMITS.sealIdleBytesPerSecond * seconds;
-    this.#bytesLogged = bytesLogged;
+    this.#isBusy = bytesMoved - this.#bytesMoved > LIMITS.sealIdleBytesPerSecond * seconds;
+    this.#bytesMoved = bytesMoved;
     this.#lookMs = nowMs;
     const finishedCount = counters[AGGREGATOR.segments_finished]!;
     const begunCount = counters[AGGREGATOR.segments]!;
@@ -359,4 +359,9 @@ export class Keeper {
 /** What the disk cannot read now it will hardly read later; whoever tried it again and again would never delete it. */
 function isHopeless(error: unknown): boolean {
   return error instanceof CannotSeal || (error as NodeJS.ErrnoException).code === 'EIO';
+}
+
+/** Who replays the log to consumers keeps the machine as busy as who writes it. */
+function bytesMovedBy(counters: Float64Array): number {
+  return counters[AGGREGATOR.bytes_logged]! + counters[AGGREGATOR.bytes_sent]!;
 }
