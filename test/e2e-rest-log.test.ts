@@ -102,7 +102,7 @@ test('the ledger: every frame is accounted for, of each node and in all, on REST
   const json = await cli(['ledger', '--json', '--node', 'b*', ...dir], { cwd: core.folder });
   assert.equal(JSON.parse(json.stdout).nodes.nodes[0].refused, 3);
   const nobody = await cli(['ledger', '--node', 'nobody', ...dir], { cwd: core.folder });
-  assert.equal(nobody.code, 64, nobody.stderr);
+  assert.equal(nobody.code, 65, nobody.stderr);
   const status = await cli(['status', ...dir], { cwd: core.folder });
   assert.match(status.stdout, /^durable +records up to (\d+) of \1; fsync every 50 ms/m);
   assert.match(status.stdout, /^kept +records from 1 on, /m);

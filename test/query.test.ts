@@ -107,6 +107,23 @@ test('the addon finds the same lines as its twin, wherever they lie', { skip: MO
   }
 });
 
+test('a record that damage has made none passes or not, but ends no thread', () => {
+  for (let seed = 1; seed <= 400; seed++) {
+    const random = seeded(seed);
+    const { line } = makeEvent(random);
+    const filter = new RecordFilter(makeFilter(random), undefined);
+    const whole = Buffer.from(line);
+    for (let round = 0; round < 20; round++) {
+      const bytes = Buffer.from(whole);
+      const at = Math.floor(random() * bytes.length);
+      bytes[at] = bytes[at]! ^ (1 << Math.floor(random() * 8));
+      const end = random() < 0.5 ? bytes.length : Math.floor(random() * bytes.length);
+      // Nothing stands behind it: whoever reads on would not find an end.
+      filter.matches(bytes.subarray(0, end), 0, end, unknown);
+    }
+  }
+});
+
 test('a scope: by event type, only of events; what cannot be attributed is withheld', () => {
   const line = (text: string) => Buffer.from(text);
   const event = line(

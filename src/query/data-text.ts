@@ -22,7 +22,8 @@ export class DataText {
     this.#bytes = Buffer.from(text, 'utf8');
   }
 
-  /** `start`: of the object `data` in a valid record that ends at `end`. */
+  /** `start`: of the object `data` in a record that ends at `end`. A record that damage has made none (where no index covers it
+   *  with a checksum) holds nothing, and harms nothing. */
   isIn(bytes: Uint8Array, start: number, end: number): boolean {
     let depth = 0;
     for (let at = start; at < end; at++) {
@@ -30,11 +31,12 @@ export class DataText {
         case QUOTE: {
           const from = at + 1;
           let escaped = false;
-          for (at = from; bytes[at] !== QUOTE; at++)
+          for (at = from; at < end && bytes[at] !== QUOTE; at++)
             if (bytes[at] === BACKSLASH) {
               escaped = true;
               at++;
             }
+          if (at >= end) return false;
           if (escaped ? this.#unescaped(bytes, from - 1, at + 1) : this.#plain(bytes, from, at)) return true;
           break;
         }
@@ -79,7 +81,11 @@ export class DataText {
 
   #unescaped(bytes: Uint8Array, start: number, end: number): boolean {
     const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('utf8');
-    return (JSON.parse(text) as string).includes(this.#text);
+    try {
+      return (JSON.parse(text) as string).includes(this.#text);
+    } catch {
+      return false;
+    }
   }
 }
 
