@@ -29,7 +29,7 @@ import {
 } from './oracle/judge.js';
 import { newestEvents, World } from './oracle/world.js';
 
-const seconds = Number(process.env.HONEYBEE_ORACLE_SECONDS ?? 40);
+const seconds = Number(process.env.HONEYBEE_ORACLE_SECONDS ?? 25);
 const seed = Number(process.env.HONEYBEE_ORACLE_SEED ?? randomInt(2 ** 31));
 
 const cowrie = (line: string) => /^\{"version":2,"message":\{"PotEvent":.*?"pot_type":"cowrie"/.test(line);
