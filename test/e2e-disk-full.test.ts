@@ -133,8 +133,9 @@ test('told to stop while the disk is full, Core ends in time with 74 and says wh
     assert.ok(log.content.subarray(0, stream.byteCount).equals(stream.content));
     const sessions = sessionsByNode(log.lines);
     for (const { identity, sent } of nodes) {
-      const [session] = sessions.get(String(identity.id))!;
-      assert.ok(assertContiguous(session!.events, 0, identity.name) <= sent);
+      // Of one that came when the disk was already full, nothing was written.
+      for (const session of sessions.get(String(identity.id)) ?? [])
+        assert.ok(assertContiguous(session.events, 0, identity.name) <= sent);
     }
   });
 });

@@ -169,7 +169,9 @@ test('events over REST are the log of Core, also after it was killed and has sta
   await core.crash();
   const again = await CoreProcess.start(t, { folder: core.folder });
   const after = await lines(again.ports.backend_port, `before=${before.length + 1}`);
-  assert.deepEqual(after, before);
+  // When a record was received is said of its batch, and batches end when Core does.
+  const unchanging = (line: string) => line.replace(/"received":"[^"]*",/, '');
+  assert.deepEqual(after.map(unchanging), before.map(unchanging));
   const { events } = (await get(again.ports.backend_port, '/api/v1/events?limit=1&node=18446744073709551615'))
     .json;
   assert.equal(events[0].event.message.PotEvent.data.n, EVENTS - 1);
