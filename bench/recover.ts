@@ -4,59 +4,38 @@
  */
 import { appendFileSync, closeSync, openSync, readdirSync, readSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Core, type Mode, startCore } from './core-process.js';
+import { type Core, startCore } from './core-process.js';
+import { type FillPlan, fillLog } from './fill-log.js';
 import type { EventBlocks } from './generator.js';
 import { checkLog, type LogCheck } from './log-check.js';
 import { durableLag, nextSeqOf } from './rest.js';
 import { problemsOf, type ScenarioResult, verifiedOf } from './result.js';
 import type { Context } from './settings.js';
-import { runStream } from './stream-run.js';
-
-export interface RecoverPlan {
-  readonly connections: number;
-  readonly bytes: number;
-  readonly mode: Mode;
-}
 
 interface Start {
   readonly what: string;
   readonly ms: number;
 }
 
-const SLOWEST_BYTES_PER_SECOND = 20e6;
 const INDEX_ENTRY_PART = 17;
 /** For Core to write what it has taken, and to force it to the disk. */
 const SETTLE_MS = 60_000;
 
-export const recoverTitle = ({ bytes }: RecoverPlan): string =>
+export const recoverTitle = ({ bytes }: FillPlan): string =>
   `recover, a log of ${(bytes / 1e9).toFixed(bytes < 1e9 ? 2 : 0)} GB with a torn tail`;
 
-export async function runRecover(plan: RecoverPlan, context: Context): Promise<ScenarioResult> {
+export async function runRecover(plan: FillPlan, context: Context): Promise<ScenarioResult> {
   const { settings } = context;
   if (settings.external) throw new Error('recover starts and kills a Core of its own');
   const starts: Start[] = [];
   const problems: string[] = [];
   let log: LogCheck | undefined;
   let mode: string | undefined;
-  await runStream(
-    {
-      connections: plan.connections,
-      consumer: 'none',
-      mode: plan.mode,
-      tls: false,
-      shards: undefined,
-      pace: undefined,
-      warmupMs: 0,
-      durationMs: Math.max(60_000, (plan.bytes / SLOWEST_BYTES_PER_SECOND) * 1000),
-      untilBytes: plan.bytes,
-      end: async (core, blocks, sent) => {
-        mode = core.mode;
-        starts.push({ what: 'empty', ms: core.startMs });
-        log = await restarts(core, blocks, sent, plan, context, starts, problems);
-      },
-    },
-    context,
-  );
+  await fillLog(plan, context, async (core, blocks, sent) => {
+    mode = core.mode;
+    starts.push({ what: 'empty', ms: core.startMs });
+    log = await restarts(core, blocks, sent, plan, context, starts, problems);
+  });
   if (log) problems.push(...problemsOf('log', log.summary));
   const torn = starts.filter(({ what }) => what.startsWith('torn'));
   return {
@@ -82,7 +61,7 @@ async function restarts(
   first: Core,
   blocks: EventBlocks,
   sent: Float64Array,
-  plan: RecoverPlan,
+  plan: FillPlan,
   context: Context,
   starts: Start[],
   problems: string[],

@@ -4,21 +4,15 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { nowMs } from './clock.js';
-import type { Core, Mode } from './core-process.js';
+import type { Core } from './core-process.js';
+import { type FillPlan, fillLog } from './fill-log.js';
 import type { EventBlocks } from './generator.js';
 import { memoryOf } from './proc.js';
 import { RecordStream } from './record-stream.js';
 import { problemsOf, type ScenarioResult, verifiedOf } from './result.js';
 import type { Context } from './settings.js';
-import { runStream } from './stream-run.js';
 import { Verifier, type VerifierSummary } from './verifier.js';
 import { connectWebSocket } from './websocket-client.js';
-
-export interface ReplayPlan {
-  readonly connections: number;
-  readonly bytes: number;
-  readonly mode: Mode;
-}
 
 interface Pass {
   readonly seconds: number;
@@ -27,44 +21,29 @@ interface Pass {
   readonly residentBytes: number | undefined;
 }
 
-const SLOWEST_BYTES_PER_SECOND = 20e6;
 const STALL_MS = 10_000;
 const LOOK_MS = 20;
 /** For what is finished to be sealed; where it takes longer it is measured as it is. */
 const SEAL_MS = 60_000;
 
-export const replayTitle = ({ bytes, mode }: ReplayPlan): string =>
+export const replayTitle = ({ bytes, mode }: FillPlan): string =>
   `replay, a log of ${(bytes / 1e9).toFixed(bytes < 1e9 ? 2 : 0)} GB to one consumer${mode === 'auto' ? '' : `, ${mode}`}`;
 
-export async function runReplay(plan: ReplayPlan, context: Context): Promise<ScenarioResult> {
+export async function runReplay(plan: FillPlan, context: Context): Promise<ScenarioResult> {
   const { settings } = context;
   if (settings.external) throw new Error('replay fills the log of a Core of its own');
   const passes: Pass[] = [];
   let mode: string | undefined;
-  await runStream(
-    {
-      connections: plan.connections,
-      consumer: 'none',
-      mode: plan.mode,
-      tls: false,
-      shards: undefined,
-      pace: undefined,
-      warmupMs: 0,
-      durationMs: Math.max(60_000, (plan.bytes / SLOWEST_BYTES_PER_SECOND) * 1000),
-      untilBytes: plan.bytes,
-      end: async (core, blocks, sent) => {
-        mode = core.mode;
-        // Who reads what was just written competes with nobody who seals it, and finds the page cache as he left it.
-        await sealed(core);
-        for (const what of ['cold', 'warm', 'warm', 'warm']) {
-          context.onProgress(0.8, `replay, ${what}`);
-          passes.push(await replay(core, blocks, sent));
-        }
-        await core.stop();
-      },
-    },
-    context,
-  );
+  await fillLog(plan, context, async (core, blocks, sent) => {
+    mode = core.mode;
+    // Who reads what was just written competes with nobody who seals it, and finds the page cache as he left it.
+    await sealed(core);
+    for (const what of ['cold', 'warm', 'warm', 'warm']) {
+      context.onProgress(0.8, `replay, ${what}`);
+      passes.push(await replay(core, blocks, sent));
+    }
+    await core.stop();
+  });
   const warm = passes.slice(1).sort((a, b) => a.eventsPerSecond - b.eventsPerSecond)[1]!;
   const problems = passes.flatMap(({ summary }, at) => problemsOf(`pass ${at + 1}`, summary));
   return {

@@ -2,7 +2,9 @@
  * Scenario `sustained`: many gigabytes in one go, through the log and to one consumer, until the page cache cannot help any more. Is it as
  * fast at the end as at the beginning, and does Core stay as small?
  */
+
 import type { Mode } from './core-process.js';
+import { longestMs } from './fill-log.js';
 import { streamResult } from './ingest.js';
 import type { ScenarioResult } from './result.js';
 import type { Context } from './settings.js';
@@ -15,7 +17,6 @@ export interface SustainedPlan {
 }
 
 /** Nothing takes longer: below 20 MB/s a run of 12 GB is given up. */
-const SLOWEST_BYTES_PER_SECOND = 20e6;
 /** The window is told in so many parts. */
 const PARTS = 12;
 
@@ -35,7 +36,7 @@ export async function runSustained(plan: SustainedPlan, context: Context): Promi
       pace: undefined,
       // Everything counts, the first second too: it is one run from start to end.
       warmupMs: 0,
-      durationMs: Math.max(60_000, (plan.bytes / SLOWEST_BYTES_PER_SECOND) * 1000),
+      durationMs: longestMs(plan.bytes),
       untilBytes: plan.bytes,
       onSample: (sample) => samples.push(sample),
     },

@@ -6,16 +6,21 @@
  *   {"version":2,"message":{"PotEvent":{"node_id":7,"seq":12,...
  */
 
-import { BACKSLASH, COLON, COMMA, QUOTE } from '../protocol/ascii.js';
+import { CLOSE_BRACE, COLON, COMMA, QUOTE } from '../protocol/ascii.js';
 import { eventSeq } from '../protocol/event-seq.js';
 import { idFieldOf, MESSAGE, VALUE } from '../protocol/fields.js';
 import { FrameReader } from '../protocol/frame-reader.js';
+import {
+  isEqual,
+  NODE_DISCONNECTED_START,
+  NODE_REGISTERED_START,
+  POT_EVENT_START,
+  plainStringEnd,
+  startsWith,
+} from '../protocol/record-bytes.js';
 
-const PREFIX = Buffer.from('{"version":2,"message":{"PotEvent":{');
 const NODE_ID = Buffer.from('node_id');
 const SEQ = Buffer.from('seq');
-const REGISTERED = Buffer.from('{"version":2,"message":{"NodeRegistered":{"node_id":');
-const DISCONNECTED = Buffer.from('{"version":2,"message":{"NodeDisconnected":{"node_id":');
 const NOWHERE = -1;
 const UNKNOWN = -2;
 const ZERO = 0x30;
@@ -40,18 +45,18 @@ export class RecordGlance {
     this.#start = start;
     this.#end = end;
     this.#isRead = false;
-    if (startsWith(bytes, start, end, PREFIX)) {
+    if (startsWith(bytes, start, end, POT_EVENT_START)) {
       const at = this.#find(NODE_ID);
       if (at >= 0) {
         this.idStart = at;
         this.idEnd = this.#valueEnd;
         return RECORD.event;
       }
-    } else if (startsWith(bytes, start, end, REGISTERED)) {
-      this.#digits(start + REGISTERED.length);
+    } else if (startsWith(bytes, start, end, NODE_REGISTERED_START)) {
+      this.#digits(start + NODE_REGISTERED_START.length);
       return RECORD.registered;
-    } else if (startsWith(bytes, start, end, DISCONNECTED)) {
-      this.#digits(start + DISCONNECTED.length);
+    } else if (startsWith(bytes, start, end, NODE_DISCONNECTED_START)) {
+      this.#digits(start + NODE_DISCONNECTED_START.length);
       return RECORD.disconnected;
     }
     return this.#readWhole();
@@ -95,7 +100,7 @@ export class RecordGlance {
   #find(name: Uint8Array): number {
     const bytes = this.#bytes;
     const end = this.#end;
-    let at = this.#start + PREFIX.length;
+    let at = this.#start + POT_EVENT_START.length;
     for (;;) {
       if (bytes[at] !== QUOTE) return UNKNOWN;
       const keyStart = at + 1;
@@ -109,39 +114,17 @@ export class RecordGlance {
       } else {
         while (at < end && isDigit(bytes[at]!)) at++;
         if (at === valueStart) return UNKNOWN;
-        if (equal(bytes, keyStart, keyEnd, name)) {
-          if (bytes[at] !== COMMA && bytes[at] !== CLOSE) return UNKNOWN;
+        if (isEqual(bytes, keyStart, keyEnd, name)) {
+          if (bytes[at] !== COMMA && bytes[at] !== CLOSE_BRACE) return UNKNOWN;
           this.#valueEnd = at;
           return valueStart;
         }
       }
-      if (bytes[at] === CLOSE) return NOWHERE;
+      if (bytes[at] === CLOSE_BRACE) return NOWHERE;
       if (bytes[at] !== COMMA) return UNKNOWN;
       at++;
     }
   }
-}
-
-const CLOSE = 0x7d;
-
-function startsWith(bytes: Uint8Array, start: number, end: number, wanted: Uint8Array): boolean {
-  return end - start >= wanted.length && equal(bytes, start, start + wanted.length, wanted);
-}
-
-function equal(bytes: Uint8Array, start: number, end: number, wanted: Uint8Array): boolean {
-  if (end - start !== wanted.length) return false;
-  for (let i = wanted.length - 1; i >= 0; i--) if (bytes[start + i] !== wanted[i]) return false;
-  return true;
-}
-
-/** The closing quote of a string without escapes; -1 where it has one. */
-function plainStringEnd(bytes: Uint8Array, start: number, end: number): number {
-  for (let at = start; at < end; at++) {
-    const c = bytes[at];
-    if (c === QUOTE) return at;
-    if (c === BACKSLASH) return -1;
-  }
-  return -1;
 }
 
 function isDigit(c: number): boolean {

@@ -8,9 +8,8 @@
  * white space outside, an escape in a key or in one of the fields, a container before all were found) is for the full
  * reader: the glance says that it saw nothing.
  */
-import { BACKSLASH, COLON, COMMA, OPEN_BRACE, QUOTE } from '../protocol/ascii.js';
-
-const PREFIX = Buffer.from('{"version":2,"message":{"PotEvent":{');
+import { COLON, COMMA, OPEN_BRACE, QUOTE } from '../protocol/ascii.js';
+import { isEqual, POT_EVENT_START, plainStringEnd, startsWith } from '../protocol/record-bytes.js';
 
 /** What may be looked for; bits. */
 export const WANT = { nodeId: 1, potId: 2, potType: 4, eventType: 8, data: 16 } as const;
@@ -26,7 +25,7 @@ class SeenText {
   }
 
   set(bytes: Uint8Array, start: number, end: number): void {
-    if (equal(bytes, start, end, this.#bytes)) return;
+    if (isEqual(bytes, start, end, this.#bytes)) return;
     this.#bytes = bytes.slice(start, end);
     this.text = Buffer.from(this.#bytes).toString('utf8');
   }
@@ -60,8 +59,8 @@ export class RecordGlance {
 
   /** False: it saw nothing, and says nothing about the record. `wanted`: bits of WANT, all of which it then has. */
   read(bytes: Uint8Array, start: number, end: number, wanted: number): boolean {
-    if (!equal(bytes, start, start + PREFIX.length, PREFIX)) return false;
-    let at = start + PREFIX.length;
+    if (!startsWith(bytes, start, end, POT_EVENT_START)) return false;
+    let at = start + POT_EVENT_START.length;
     let missing = wanted;
     while (at < end) {
       at = skipBlanks(bytes, at);
@@ -79,13 +78,13 @@ export class RecordGlance {
         if (at === 0) return false;
         missing &= ~this.#text(bytes, keyStart, keyEnd, valueStart + 1, at - 1);
       } else if (bytes[at] === OPEN_BRACE) {
-        if (!equal(bytes, keyStart, keyEnd, DATA)) return false;
+        if (!isEqual(bytes, keyStart, keyEnd, DATA)) return false;
         this.dataStart = at;
         return (missing & ~WANT.data) === 0;
       } else {
         while (at < end && isNumberByte(bytes[at]!)) at++;
         if (at === valueStart) return false;
-        if (equal(bytes, keyStart, keyEnd, this.#nodeId.key)) {
+        if (isEqual(bytes, keyStart, keyEnd, this.#nodeId.key)) {
           this.#nodeId.set(bytes, valueStart, at);
           missing &= ~WANT.nodeId;
         }
@@ -99,15 +98,15 @@ export class RecordGlance {
   }
 
   #text(bytes: Uint8Array, keyStart: number, keyEnd: number, start: number, end: number): number {
-    if (equal(bytes, keyStart, keyEnd, this.#potId.key)) {
+    if (isEqual(bytes, keyStart, keyEnd, this.#potId.key)) {
       this.#potId.set(bytes, start, end);
       return WANT.potId;
     }
-    if (equal(bytes, keyStart, keyEnd, this.#potType.key)) {
+    if (isEqual(bytes, keyStart, keyEnd, this.#potType.key)) {
       this.#potType.set(bytes, start, end);
       return WANT.potType;
     }
-    if (equal(bytes, keyStart, keyEnd, this.#eventType.key)) {
+    if (isEqual(bytes, keyStart, keyEnd, this.#eventType.key)) {
       this.#eventType.set(bytes, start, end);
       return WANT.eventType;
     }
@@ -115,26 +114,10 @@ export class RecordGlance {
   }
 }
 
-function equal(bytes: Uint8Array, start: number, end: number, wanted: Uint8Array): boolean {
-  if (end - start !== wanted.length) return false;
-  for (let i = wanted.length - 1; i >= 0; i--) if (bytes[start + i] !== wanted[i]) return false;
-  return true;
-}
-
 function skipBlanks(bytes: Uint8Array, start: number): number {
   let at = start;
   while (bytes[at] === 0x20 || bytes[at] === 0x09) at++;
   return at;
-}
-
-/** The closing quote of a string without escapes; -1 where it has one. */
-function plainStringEnd(bytes: Uint8Array, start: number, end: number): number {
-  for (let at = start; at < end; at++) {
-    const c = bytes[at];
-    if (c === QUOTE) return at;
-    if (c === BACKSLASH) return -1;
-  }
-  return -1;
 }
 
 function isNumberByte(c: number): boolean {

@@ -15,12 +15,8 @@
  * across: an owner that came later is then seen in the log. So a feed waits for an answer at its start and at each gap.
  */
 import { LIMITS } from '../limits.js';
+import { NODE_DISCONNECTED_START, NODE_REGISTERED_START, startsWith } from '../protocol/record-bytes.js';
 import type { NodeName } from './messages.js';
-
-const REGISTERED = Buffer.from('{"version":2,"message":{"NodeRegistered":{"node_id":');
-const DISCONNECTED = Buffer.from('{"version":2,"message":{"NodeDisconnected":{"node_id":');
-/** Up to here both are the same, and so are most other records. */
-const ENVELOPE_BYTES = Buffer.byteLength('{"version":2,"message":{"Node');
 
 /** The registry as it was when main answered. */
 export type Owners = ReadonlyMap<string, NodeName>;
@@ -114,8 +110,8 @@ export class NameHistory {
 
   /** To be called with every record before it is looked at. */
   before(lines: Uint8Array, start: number, end: number): void {
-    const opens = this.#backwards ? DISCONNECTED : REGISTERED;
-    if (!startsWith(opens, lines, start, end)) return;
+    const opens = this.#backwards ? NODE_DISCONNECTED_START : NODE_REGISTERED_START;
+    if (!startsWith(lines, start, end, opens)) return;
     const text = Buffer.from(lines.buffer, lines.byteOffset + start, end - start).toString('utf8');
     const name = nameOf(text);
     const id = digitsAt(lines, start + opens.length, end);
@@ -135,8 +131,8 @@ export class NameHistory {
 
   /** To be called with every record once it has been dealt with. */
   after(lines: Uint8Array, start: number, end: number): void {
-    const closes = this.#backwards ? REGISTERED : DISCONNECTED;
-    if (!startsWith(closes, lines, start, end)) return;
+    const closes = this.#backwards ? NODE_REGISTERED_START : NODE_DISCONNECTED_START;
+    if (!startsWith(lines, start, end, closes)) return;
     this.#learned.delete(digitsAt(lines, start + closes.length, end));
   }
 }
@@ -150,14 +146,6 @@ function nameOf(notice: string): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** Is it one of Core's own notices? No frame of a node can be: its message would have a name nobody knows. */
-function startsWith(prefix: Uint8Array, lines: Uint8Array, start: number, end: number): boolean {
-  if (end - start < prefix.length) return false;
-  for (let i = ENVELOPE_BYTES; i < prefix.length; i++) if (lines[start + i] !== prefix[i]) return false;
-  for (let i = 0; i < ENVELOPE_BYTES; i++) if (lines[start + i] !== prefix[i]) return false;
-  return true;
 }
 
 function digitsAt(lines: Uint8Array, start: number, end: number): string {
