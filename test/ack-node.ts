@@ -47,10 +47,12 @@ export class AckNode {
     return this.lastSeq - this.acked;
   }
 
-  /** Connects, registers, and sends what is not acknowledged. What Core said was on the disk last. */
-  async connect(port: number, tls?: ConnectionOptions): Promise<number> {
+  /** Connects, registers, under another id if one is given, and sends what is not acknowledged. What Core said was on
+   *  the disk last. */
+  async connect(port: number, tls?: ConnectionOptions, id: bigint = this.id): Promise<number> {
     const client = tls ? await NodeClient.connectTls(port, tls) : await NodeClient.connect(port);
     this.client = client;
+    this.id = id;
     await client.send(`${ackRegistration({ id: this.id, name: this.name })}\n`);
     const ack = JSON.parse(await client.answer('RegistrationAck')).message.RegistrationAck;
     assert.equal(ack.accepted, true, JSON.stringify(ack));

@@ -1,7 +1,10 @@
 /** What stands in the log is counted for whom it is of; what is damaged there costs itself, and never a start. */
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { it } from 'node:test';
+import { letterFileName } from '../src/dead-letters/line.js';
+import { numberedLetters } from '../src/dead-letters/numbered.js';
 import { Recount } from '../src/ledger/recount.js';
 import { Catalog } from '../src/log/catalog.js';
 import { LogCursor, OpenSegments } from '../src/log/log-cursor.js';
@@ -11,6 +14,34 @@ import { openWriter } from './open-writer.js';
 
 const registered = (rest: string) => `{"version":2,"message":{"NodeRegistered":{"node_id":7,${rest}}}}`;
 const event = (seq: number) => `{"version":2,"message":{"PotEvent":{"node_id":7,"seq":${seq},"data":{}}}}`;
+
+it('a number that was taken by a dead letter is taken, for the node whose it is', (t) => {
+  const folder = temporaryFolder(t);
+  const letter = (id: number, rest: string) => `{"id":${id},"time":"2026-11-21T00:00:00.000Z",${rest}}\n`;
+  const numbered = (serial: number, seq: number) =>
+    `"code":"x","reason":"r","node_id":7,"node_name":"n","node_serial":${serial},"seq":${seq},"remote":"r:1","bytes":""`;
+  // What stands in a name, or in the frame, says nothing.
+  const quoted = JSON.stringify(',"node_serial":3,"seq":99,"remote":"');
+  writeFileSync(join(folder, letterFileName(5)), letter(5, numbered(3, 90)) + letter(6, numbered(3, 7)));
+  writeFileSync(
+    join(folder, letterFileName(8)),
+    letter(8, `"code":"x","reason":"r","node_id":7,"node_name":${quoted},"remote":"r:1","bytes":""`) +
+      letter(9, numbered(4, 12)) +
+      letter(10, numbered(3, 5)) +
+      letter(11, numbered(3, 98)).slice(0, -1),
+  );
+  const table = createLedgerTable(2);
+  const recount = new Recount(
+    table,
+    new Map([
+      [3, 1],
+      [4, 2],
+    ]),
+  );
+  for (const one of numberedLetters(folder, 6)) recount.letter(one);
+  const taken = [1, 2].map((row) => table[row * LEDGER_STRIDE + LEDGER.logged_seq]);
+  assert.deepEqual(taken, [7, 12]);
+});
 
 it('a recount passes over notices that are damaged', (t) => {
   const folder = join(temporaryFolder(t), 'log');

@@ -72,7 +72,13 @@ class Run {
     return this.sessions.open(slot, '192.0.2.1:4000', '192.0.2.1')!;
   }
 
-  register(open: OpenSession, id: bigint, name: string, totpCode: string | null = null): void {
+  register(
+    open: OpenSession,
+    id: bigint,
+    name: string,
+    totpCode: string | null = null,
+    isNumbered = false,
+  ): void {
     const registration = {
       nodeId: String(id),
       nodeName: name,
@@ -86,6 +92,7 @@ class Run {
       registration,
       totpCode,
       certificateNames: undefined,
+      isNumbered,
     });
   }
 

@@ -13,8 +13,15 @@ import { NodeRegistry } from '../src/registry/registry.js';
 
 const SMALL = { nodes: 4, potsPerNode: 2, potFieldLength: 8, potsInAll: 5 };
 
-function request(nodeId: bigint, nodeName: string, session: number, nowMs = 1): RegistrationRequest {
+function request(
+  nodeId: bigint,
+  nodeName: string,
+  session: number,
+  nowMs = 1,
+  isNumbered = false,
+): RegistrationRequest {
   return {
+    isNumbered,
     nodeId,
     nodeName,
     address: '0.0.0.0',
@@ -95,6 +102,22 @@ test('a name that is back under a new id takes over its record, and the old id f
   assert.equal(registry.byId(2n), record);
   assert.deepEqual([...record.pots.keys()], ['p1']);
   assert.equal(registry.size, 1);
+});
+
+test('a node that numbers its events is the one under its name that does, whatever its id: the earlier one is over', () => {
+  const registry = new NodeRegistry();
+  const before = accepted(registry.register(request(1n, 'a', 1, 1, true))).record;
+  accepted(registry.register(request(2n, 'a', 2, 1, false)));
+  assert.deepEqual(registry.register(request(3n, 'a', 3, 1, true)), {
+    kind: 'supersede',
+    session: 1,
+    shard: 1,
+  });
+  end(registry, 1);
+  const { record, formerId } = accepted(registry.register(request(3n, 'a', 3, 1, true)));
+  assert.equal(record, before);
+  assert.equal(formerId, 1n);
+  assert.equal(registry.byId(2n)?.session, 2, 'the one that does not number its events stays');
 });
 
 test('two connected nodes may share a name; the one that left last goes on first', () => {
@@ -245,7 +268,7 @@ test('an order gives back what was put in, oldest first, wherever something is t
 });
 
 type Step =
-  | { kind: 'register'; id: bigint; name: string; session: number }
+  | { kind: 'register'; id: bigint; name: string; session: number; isNumbered: boolean }
   | { kind: 'disconnected'; session: number; status: 'Stopped' | 'Unknown' }
   | { kind: 'status'; session: number; status: NodeStatus }
   | { kind: 'pot'; session: number; potId: string };
@@ -254,10 +277,12 @@ interface ModelNode {
   id: bigint;
   name: string;
   session: number | null;
+  isNumbered: boolean;
   status: NodeStatus;
   pots: string[];
   registrations: number;
   leftAt: number;
+  cameAt: number;
 }
 
 /** One list, everything found by scanning it; written from the protocol's sentences, not from the registry. */
@@ -265,7 +290,7 @@ class Model {
   nodes: ModelNode[] = [];
   clock = 0;
 
-  register({ id, name, session }: Extract<Step, { kind: 'register' }>): string {
+  register({ id, name, session, isNumbered }: Extract<Step, { kind: 'register' }>): string {
     const own = this.nodes.find((node) => node.session === session);
     if (own !== undefined) {
       if (own.id !== id) return 'INVALID_NODE_ID';
@@ -278,6 +303,10 @@ class Model {
     if (holder !== undefined && holder.session !== null) {
       return holder.name === name ? `supersede ${holder.session}` : 'NODE_ALREADY_REGISTERED';
     }
+    const rivals = this.nodes
+      .filter((node) => node.name === name && node.session !== null && node.isNumbered)
+      .sort((a, b) => a.cameAt - b.cameAt);
+    if (isNumbered && rivals[0] !== undefined) return `supersede ${rivals[0].session}`;
     const candidates = this.nodes.filter((node) => node.name === name && node.session === null);
     const goesOn = candidates.find((node) => node.id === id) ?? this.#lastToLeave(candidates, -1);
     this.nodes = this.nodes.filter((node) => node === goesOn || node.id !== id);
@@ -295,10 +324,20 @@ class Model {
       session,
       status: 'Connected',
       pots: [],
+      isNumbered,
       registrations: 0,
       leftAt: 0,
+      cameAt: 0,
     };
-    Object.assign(node, { id, session, status: 'Connected', registrations: node.registrations + 1 });
+    this.clock += 1;
+    Object.assign(node, {
+      id,
+      session,
+      isNumbered,
+      cameAt: this.clock,
+      status: 'Connected',
+      registrations: node.registrations + 1,
+    });
     this.nodes = [...this.nodes.filter((other) => other !== node), node];
     return goesOn === undefined ? 'accept' : 'accept takes over';
   }
@@ -342,6 +381,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
         id: fc.constantFrom(1n, 2n, 3n, 2n ** 53n, 2n ** 53n + 1n, 2n ** 64n - 1n),
         name: fc.constantFrom('a', 'b', 'c', '__proto__'),
         session,
+        isNumbered: fc.boolean(),
       }),
     },
     {
@@ -372,7 +412,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
   { maxLength: 80, size: 'max' },
 );
 
-function shown(record: NodeRecord): Omit<ModelNode, 'leftAt'> {
+function shown(record: NodeRecord): Omit<ModelNode, 'leftAt' | 'cameAt' | 'isNumbered'> {
   return {
     id: record.id,
     name: record.name,
@@ -403,7 +443,9 @@ test('after any steps the indexes agree with each other and with a list that is 
       run.forEach((step, at) => {
         switch (step.kind) {
           case 'register': {
-            const decided = outcome(registry.register(request(step.id, step.name, step.session, at)));
+            const decided = outcome(
+              registry.register(request(step.id, step.name, step.session, at, step.isNumbered)),
+            );
             assert.equal(decided, model.register(step));
             const kind = decided.split(' ')[0] === 'supersede' ? 'supersede' : decided;
             seen.set(kind, (seen.get(kind) ?? 0) + 1);
@@ -429,7 +471,7 @@ test('after any steps the indexes agree with each other and with a list that is 
         assert.deepEqual(
           registry.list().map(shown),
           model.nodes
-            .map(({ leftAt: _, ...node }) => node)
+            .map(({ leftAt: _, cameAt: __, isNumbered: ___, ...node }) => node)
             .sort((left, right) => (left.id < right.id ? -1 : 1)),
         );
         for (const node of model.nodes) {

@@ -43,6 +43,7 @@ for (const mode of MODES) {
             },
             totpCode: null,
             certificateNames: undefined,
+            isNumbered: false,
           },
         ]);
         assert.ok(node.transport.paused, 'read from while main decides');

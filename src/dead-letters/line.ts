@@ -3,9 +3,10 @@
  * within a file, so its n-th line has the first number + n; between files some may be missing (see log.ts).
  *
  *   {"id":number,"time":ISO 8601,"code":"...","reason":"...","node_id":u64|null,"node_name":string|null,
- *    "remote":"ip:port","size":bytes of the frame,"truncated":boolean,"masked":boolean,"bytes":"base64"}
+ *    "node_serial":number?,"seq":number?,"remote":"ip:port","size":bytes of the frame,"truncated":boolean,"masked":boolean,"bytes":"base64"}
  *
- * `bytes` comes last, so that everything else can be read without it. `truncated`: more came than was kept. `masked`:
+ * `seq`: the frame was a numbered event, and its number counts as taken; then `node_serial` is the registry's number of the
+ * node. `bytes` comes last, so that everything else can be read without it. `truncated`: more came than was kept. `masked`:
  * one-time codes in it were overwritten. Shard, aggregator, main and command line; pure.
  */
 import type { ErrorCode } from '../errors.js';
@@ -29,6 +30,21 @@ export interface LetterHead {
   readonly size: number;
   readonly truncated: boolean;
   readonly masked: boolean;
+}
+
+/** Which numbered event of which node a line is: all that the ledger wants to know of it. */
+export interface LetterNumber {
+  readonly serial: number;
+  readonly seq: number;
+}
+
+/** Undefined where it is none, as most are. */
+export function numberedEventOf(line: string): LetterNumber | undefined {
+  // A string before the field that names it could only hold its quotes escaped.
+  const found = /,"node_serial":(\d{1,15}),"seq":(\d{1,16}),"remote":"/.exec(line);
+  if (found === null) return undefined;
+  const [serial, seq] = [Number(found[1]), Number(found[2])];
+  return Number.isSafeInteger(seq) ? { serial, seq } : undefined;
 }
 
 export interface Letter extends LetterHead {

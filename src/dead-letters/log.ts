@@ -310,6 +310,8 @@ export class DeadLetterLog {
     for (const first of letterFiles(this.#files.list(folder))) {
       const file = this.#files.open(join(folder, letterFileName(first)), 'r', 0);
       this.#putAway({ first, sizeBytes: this.#files.size(file) });
+      // What a Core that was killed wrote counts as taken from here on (the ledger reads it), so it has to stay.
+      if (this.#options.fsync !== 'never') this.#files.syncDataNow(file);
       this.#files.close(file);
     }
     const newest = this.#old.at(-1);

@@ -40,6 +40,7 @@ interface Waiting {
   readonly open: OpenSession;
   readonly registration: NodeRegistration;
   readonly pass: Pass;
+  readonly isNumbered: boolean;
 }
 
 type Accepted = Extract<RegistrationDecision, { kind: 'accept' }>;
@@ -182,7 +183,7 @@ export class Registrar {
   }
 
   #admit(open: OpenSession, message: Extract<ShardToMain, { type: 'register' }>): void {
-    const { registration, totpCode: code } = message;
+    const { registration, totpCode: code, isNumbered } = message;
     const { remote } = open;
     if (!this.#bearsItsName(message)) {
       const why = 'the certificate of the node does not bear its node_name';
@@ -192,11 +193,11 @@ export class Registrar {
     const admitted = this.#doorkeeper.admit({ name: registration.nodeName, code, remote });
     if (admitted.kind === 'refused')
       this.#refuse({ open, registration }, admitted.code, admitted.message, admitted.why);
-    else this.#decide({ open, registration, pass: admitted });
+    else this.#decide({ open, registration, pass: admitted, isNumbered });
   }
 
   #decide(waiting: Waiting): void {
-    const { open, registration, pass } = waiting;
+    const { open, registration, pass, isNumbered } = waiting;
     const session = open.number;
     if (this.#sessions.get(session) !== open) return;
     if (!this.#doorkeeper.holds(pass)) {
@@ -219,6 +220,7 @@ export class Registrar {
       shard: open.slot,
       remote: open.remote,
       isIdentity: pass.kind === 'proven',
+      isNumbered,
       nowMs: Date.now(),
       nextSeq: this.#nextSeq(),
     });
@@ -321,7 +323,7 @@ export class Registrar {
   }
 
   #refuse(
-    { open, registration }: Omit<Waiting, 'pass'>,
+    { open, registration }: Pick<Waiting, 'open' | 'registration'>,
     code: ErrorCode,
     message: string,
     why: string = message,

@@ -4,10 +4,12 @@
  *
  *   idle --due--> taken (as of the end of the log) --all of that is fsynced--> writing, off this thread --> idle
  *
- * After a crash every row says exactly what is in the log. What left no trace there is as old as the checkpoint: refused
- * frames, duplicates, and frames of which no record was made.
+ * After a crash every row says exactly what is in the log, and up to which number events were taken, those that are kept as
+ * dead letters among them. Other counts are as old as the checkpoint: refused frames, duplicates, and frames of which no
+ * record was made.
  */
 
+import { numberedLetters } from '../dead-letters/numbered.js';
 import { makeFolder } from '../folders.js';
 import { LIMITS } from '../limits.js';
 import { Catalog } from '../log/catalog.js';
@@ -36,10 +38,13 @@ export interface Written {
 export interface BookOptions {
   readonly table: Float64Array;
   readonly accounts: Accounts;
-  /** `<dir>/ledger` and `<dir>/log`. */
+  /** `<dir>/ledger`, `<dir>/log` and `<dir>/dead-letters`. */
   readonly folder: string;
   readonly logFolder: string;
+  readonly letterFolder: string;
   readonly nextSeq: number;
+  /** Of the next dead letter. */
+  readonly nextLetter: number;
   readonly addon: Addon | undefined;
   /** It takes longer: called now and then while the log is read. */
   onProgress(): void;
@@ -85,7 +90,7 @@ export class Book {
     this.recounted = this.#recount(options, rows, checkpoint);
     for (let row = OTHERS_ROW; row <= rows.size; row++) settle(table, row);
     this.#lastMs = performance.now();
-    if (this.recounted.records > 0) this.#now(nextSeq);
+    if (this.recounted.records > 0) this.#now(nextSeq, options.nextLetter);
   }
 
   /** To be called often: takes and writes a checkpoint where one is due. */
@@ -102,7 +107,11 @@ export class Book {
     this.#lastMs = nowMs;
     this.#lastBytes = written.bytes;
     this.#lastChanges = this.#accounts.changes;
-    this.#taken = { bytes: this.#take(written.nextSeq), nextSeq: written.nextSeq, letters: written.letters };
+    this.#taken = {
+      bytes: this.#take(written.nextSeq, written.letters),
+      nextSeq: written.nextSeq,
+      letters: written.letters,
+    };
     this.tick(nowMs, written);
   }
 
@@ -115,15 +124,15 @@ export class Book {
   }
 
   /** The last one, exact: the log is closed, and nobody counts any more. */
-  close(nextSeq: number): void {
+  close(nextSeq: number, nextLetter: number): void {
     this.#taken = undefined;
     // The one that is being written keeps its bytes.
     if (this.#writing) this.#room = makeCheckpoint(0);
-    this.#now(nextSeq);
+    this.#now(nextSeq, nextLetter);
   }
 
   #recount(
-    { table, logFolder, nextSeq, addon, onProgress }: BookOptions,
+    { table, logFolder, letterFolder, nextSeq, addon, onProgress }: BookOptions,
     rows: ReadonlyMap<number, number>,
     checkpoint: Checkpoint | undefined,
   ): Recounted {
@@ -132,15 +141,16 @@ export class Book {
       const from = checkpoint?.nextSeq ?? segments.catalog.first ?? nextSeq;
       const recount = new Recount(table, rows);
       recount.run(new LogCursor(segments, from), nextSeq, onProgress);
+      for (const letter of numberedLetters(letterFolder, checkpoint?.nextLetter ?? 0)) recount.letter(letter);
       return { records: recount.records, bytes: recount.bytes, whole: checkpoint === undefined };
     } finally {
       segments.close();
     }
   }
 
-  #now(nextSeq: number): void {
+  #now(nextSeq: number, nextLetter: number): void {
     try {
-      this.#files.writeNow(this.#take(nextSeq));
+      this.#files.writeNow(this.#take(nextSeq, nextLetter));
     } catch (error) {
       this.#onTrouble(error as Error);
     }
@@ -162,7 +172,7 @@ export class Book {
   }
 
   /** All rows in use. Shards count meanwhile: each number is right or a moment old, and settle() makes a sum of them. */
-  #take(nextSeq: number): Uint8Array {
+  #take(nextSeq: number, nextLetter: number): Uint8Array {
     const table = this.#table;
     const { highestRow } = this.#accounts;
     if (this.#room.cells.length < (highestRow + 1) * FIELDS)
@@ -177,7 +187,7 @@ export class Book {
       rows++;
     }
     for (let field = FIRST_COUNT; field < FIELDS; field++) cells[field]! += this.#forgotten[field]!;
-    return describeCheckpoint(bytes, rows, nextSeq);
+    return describeCheckpoint(bytes, rows, nextSeq, nextLetter);
   }
 }
 

@@ -4,7 +4,8 @@
  *
  *   <dir>/ledger/checkpoint-0, checkpoint-1
  *   header  (64 bytes)   "HBLG" | u16 version = 1 | u16 numbers per row | u32 rows | u32 0 | f64 generation
- *                        | f64 next sequence number of the log | f64 created, ms since 1970 | 24 bytes 0
+ *                        | f64 next sequence number of the log | f64 created, ms since 1970 | f64 number of the next dead letter
+ *                        | 16 bytes 0
  *   rows                 float64 each, the fields of memory/ledger-table.ts in their order
  *   the end (8 bytes)    u32 CRC-32 of everything before | u32 0
  *
@@ -28,6 +29,8 @@ export interface Checkpoint {
   readonly generation: number;
   /** Everything before it in the log is counted in the rows. */
   readonly nextSeq: number;
+  /** And everything before it of the dead letters. */
+  readonly nextLetter: number;
   readonly rows: readonly Float64Array[];
 }
 
@@ -120,7 +123,12 @@ export function makeCheckpoint(rows: number): { readonly bytes: Uint8Array; read
 }
 
 /** Says what it is of. Only the first `rows` rows count. The part of it that is to be written. */
-export function describeCheckpoint(bytes: Uint8Array, rows: number, nextSeq: number): Uint8Array {
+export function describeCheckpoint(
+  bytes: Uint8Array,
+  rows: number,
+  nextSeq: number,
+  nextLetter: number,
+): Uint8Array {
   const part = bytes.subarray(0, HEADER_BYTES + rows * FIELDS * 8 + END_BYTES);
   const view = new DataView(part.buffer, part.byteOffset, part.byteLength);
   view.setUint32(0, MAGIC, true);
@@ -130,6 +138,7 @@ export function describeCheckpoint(bytes: Uint8Array, rows: number, nextSeq: num
   view.setUint32(12, 0, true);
   view.setFloat64(24, nextSeq, true);
   view.setFloat64(32, Date.now(), true);
+  view.setFloat64(40, nextLetter, true);
   return part;
 }
 
@@ -155,5 +164,10 @@ function decode(bytes: Buffer | undefined): Checkpoint | undefined {
       cells[field] = bytes.readDoubleLE(HEADER_BYTES + (row * fields + field) * 8);
     return cells;
   });
-  return { generation: bytes.readDoubleLE(16), nextSeq: bytes.readDoubleLE(24), rows };
+  return {
+    generation: bytes.readDoubleLE(16),
+    nextSeq: bytes.readDoubleLE(24),
+    nextLetter: bytes.readDoubleLE(40),
+    rows,
+  };
 }

@@ -6,6 +6,7 @@
  * notice on, which names the registry's record. A record that says nothing of its node (NodeEvent), and those of nodes that
  * the registry does not know any more, are counted for nobody (OTHERS_ROW).
  */
+import type { LetterNumber } from '../dead-letters/line.js';
 import type { LogCursor } from '../log/log-cursor.js';
 import { LEDGER, LEDGER_STRIDE, OTHERS_ROW } from '../memory/ledger-table.js';
 import { EVENT_ACK } from '../protocol/node-registration.js';
@@ -57,6 +58,14 @@ export class Recount {
       if (step.kind === 'lines') for (const { start, end } of step.stretches) this.#lines(buffer, start, end);
       onProgress();
     }
+  }
+
+  /** A numbered event that was refused, and whose number was taken. */
+  letter({ serial, seq }: LetterNumber): void {
+    const row = this.#rows.get(serial);
+    if (row === undefined) return;
+    const at = row * LEDGER_STRIDE + LEDGER.logged_seq;
+    if (seq > this.#table[at]!) this.#table[at] = seq;
   }
 
   #lines(bytes: Uint8Array, start: number, end: number): void {

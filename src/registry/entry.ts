@@ -12,6 +12,8 @@ export interface Entry extends Mutable<NodeRecord> {
   potTable: Map<string, PotRecord> | null;
   /** Set exactly while disconnected. */
   ageLink: Link<Entry> | null;
+  /** Its connection numbers its events, or its last one did. */
+  isNumbered: boolean;
   /** Its place among the connected, or the disconnected, ones of its name; null only while it moves. */
   nameLink: Link<Entry> | null;
 }
@@ -47,6 +49,7 @@ export function createEntry(serial: number, request: RegistrationRequest): Entry
     changed: 0,
     potTable: null,
     ageLink: null,
+    isNumbered: false,
     nameLink: null,
   };
 }
@@ -62,6 +65,7 @@ export function restoreEntry(record: RestoredNode): Entry {
     pots: potTable ?? NO_POTS,
     potTable,
     ageLink: null,
+    isNumbered: false,
     nameLink: null,
   };
 }

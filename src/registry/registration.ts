@@ -20,6 +20,8 @@ export interface RegistrationRequest {
   readonly remote: string;
   /** The name was proven to be this node's: it stands for one node only, and the one that proves it last is that. */
   readonly isIdentity?: boolean;
+  /** It numbers its events (EventAck), and numbers count for the name: so it, too, says that the name is its own. */
+  readonly isNumbered?: boolean;
   readonly nowMs: number;
   /** The number that the next record in the log gets. Absent: not known. */
   readonly nextSeq?: number;

@@ -12,7 +12,9 @@
  *   id is disconnected   the record goes on                     the record gives way, see `register`
  *   id is new            the name's last disconnected record goes on under the new id, else a new record
  *
- * A name that is an identity (its node has proven it) supersedes whoever is connected under it, whatever the id.
+ * A name that is an identity (its node has proven it) supersedes whoever is connected under it, whatever the id. A node that
+ * numbers its events supersedes those under its name that do, too: it restarted, or its network broke, and Core has not
+ * noticed yet. As another node it would have to count from 1, and everything it sends again would be taken a second time.
  *
  * Indexes: by id (all), by session (connected), by name (connected and disconnected apart, oldest first). One more order,
  * of all disconnected records by age, says which one gives way when the registry is full.
@@ -94,11 +96,9 @@ export class NodeRegistry {
       return { kind: 'supersede', session: holder.session, shard: holder.shard };
     }
 
-    if (request.isIdentity) {
-      const connected = this.#connectedByName.first(request.nodeName);
-      if (connected !== undefined && connected.session !== null && connected.shard !== null)
-        return { kind: 'supersede', session: connected.session, shard: connected.shard };
-    }
+    const rival = this.#rivalOf(request);
+    if (rival !== undefined && rival.session !== null && rival.shard !== null)
+      return { kind: 'supersede', session: rival.session, shard: rival.shard };
 
     // Several disconnected records may bear the name (two nodes shared it while connected): the one that left last goes
     // on, because a node that restarts is back within seconds and the others may be gone for good.
@@ -127,6 +127,12 @@ export class NodeRegistry {
     this.#statusCounts[entry.status] += 1;
     this.#connect(entry, request);
     return { kind: 'accept', record: entry, takesOver: false, formerId: null };
+  }
+
+  /** Who is connected under a name that this one says is its own. */
+  #rivalOf({ nodeName, isIdentity, isNumbered }: RegistrationRequest): Entry | undefined {
+    if (isIdentity) return this.#connectedByName.first(nodeName);
+    return isNumbered ? this.#connectedByName.of(nodeName).find((entry) => entry.isNumbered) : undefined;
   }
 
   /** The session has ended. Null when no node has that session (it never registered, or this was said before). */
@@ -302,6 +308,7 @@ export class NodeRegistry {
     entry.remote = request.remote;
     entry.session = request.session;
     entry.shard = request.shard;
+    entry.isNumbered = request.isNumbered === true;
     entry.connectedSinceMs = request.nowMs;
     entry.lastSeenMs = request.nowMs;
     entry.registrations += 1;

@@ -149,6 +149,8 @@ export type ShardToMain =
       /** That the node's certificate bears; undefined: it has shown none. */
       readonly certificateNames: readonly string[] | undefined;
       readonly totpCode: string | null;
+      /** It asks for EventAck, and gets it. */
+      readonly isNumbered: boolean;
     }
   | { readonly type: 'status'; readonly session: number; readonly status: NodeStatus }
   | {

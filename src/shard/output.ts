@@ -26,6 +26,10 @@ export interface RefusedFrame {
   readonly reason: string;
   readonly nodeId: string | undefined;
   readonly nodeName: string | undefined;
+  /** Of an event whose number counts as taken, because it is kept: that number, else 0, */
+  readonly seq: number;
+  /** and the number of its node's record. */
+  readonly serial: number;
   readonly remote: string;
   /** The whole frame; the first LIMITS.deadLetterFrameBytes of it are kept. */
   readonly bytes: Uint8Array;
@@ -122,12 +126,14 @@ export class ShardOutput {
     return length;
   }
 
-  /** Keeps a refused frame: a line of dead-letters/line.ts, without its number. Of a numbered event, whose number counts as taken now, `row` and `seq` are the node's. */
-  deadLetter(refused: RefusedFrame, row: number = NO_ROW, seq = 0): void {
+  /** Keeps a refused frame of the node with this row: a line of dead-letters/line.ts, without its number. */
+  deadLetter(refused: RefusedFrame, row: number): void {
     const kept = refused.bytes.subarray(0, LIMITS.deadLetterFrameBytes);
+    const { seq, serial } = refused;
     const line = Buffer.from(
       `{"time":"${new Date(this.nowMs).toISOString()}","code":"${refused.code}","reason":${JSON.stringify(refused.reason)},` +
         `"node_id":${refused.nodeId ?? 'null'},"node_name":${JSON.stringify(refused.nodeName ?? null)},` +
+        (seq > 0 ? `"node_serial":${serial},"seq":${seq},` : '') +
         `"remote":${JSON.stringify(refused.remote)},"size":${refused.sizeBytes},` +
         `"truncated":${refused.sizeBytes > kept.length},"masked":${refused.masked},` +
         `"bytes":"${Buffer.from(kept.buffer, kept.byteOffset, kept.byteLength).toString('base64')}"}\n`,

@@ -97,8 +97,7 @@ export class Session implements FrameSink {
   /** While the node's status reads Unknown because it is silent: what it was. Any sign of life brings it back. */
   #statusBeforeSilence: NodeStatus | undefined;
   #registration: NodeRegistration | undefined;
-  #asksForAcks = false;
-  /** Its events carry numbers. */
+  /** Its events carry numbers: it asked for EventAck, and there are acknowledgements. */
   #numbered = false;
   /** What it was told last is on the disk, and that it is to be told again. */
   #ackedSeq = 0;
@@ -220,7 +219,6 @@ export class Session implements FrameSink {
     this.#account.settle(ledger, row);
     this.#account.quiet();
     this.#serial = serial;
-    this.#numbered = this.#asksForAcks && acks !== undefined;
     this.status = 'Connected';
     this.#digits = Buffer.from(registration.nodeId, 'latin1');
     const id = BigInt(registration.nodeId);
@@ -416,7 +414,7 @@ export class Session implements FrameSink {
       );
     }
     this.#registration = registration;
-    this.#asksForAcks = asksFor(this.#context.reader, EVENT_ACK);
+    this.#numbered = this.#context.acks !== undefined && asksFor(this.#context.reader, EVENT_ACK);
     this.#undecided = {
       bytes: Buffer.from(bytes.subarray(start, Math.min(end, start + LIMITS.deadLetterFrameBytes))),
       sizeBytes: end - start,
@@ -425,7 +423,14 @@ export class Session implements FrameSink {
     this.transport.pause();
     const { certificateNames } = this;
     const totpCode = readTotpCode(this.#context.reader);
-    this.#context.post({ type: 'register', session: this.number, registration, totpCode, certificateNames });
+    this.#context.post({
+      type: 'register',
+      session: this.number,
+      registration,
+      totpCode,
+      certificateNames,
+      isNumbered: this.#numbered,
+    });
   }
 
   #anyEvent(kind: Kind, seq: number): void {
@@ -592,12 +597,14 @@ export class Session implements FrameSink {
       reason,
       nodeId: this.#registration?.nodeId,
       nodeName: this.#registration?.nodeName,
+      serial: this.#serial,
+      seq,
       remote: this.remote,
       bytes: masked,
       sizeBytes,
       masked: masked !== kept,
     };
-    this.#context.output.deadLetter(refused, this.#account.row, seq);
+    this.#context.output.deadLetter(refused, this.#account.row);
   }
 
   #countRefused(code: ErrorCode, seq = 0): void {

@@ -85,6 +85,7 @@ class Aggregator {
         table: ledger,
         folder: join(config.storage.dir, 'ledger'),
         logFolder: join(config.storage.dir, 'log'),
+        letterFolder: join(config.storage.dir, 'dead-letters'),
         addon,
         log: this.#segments,
         letters: this.#deadLetters,

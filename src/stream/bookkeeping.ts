@@ -26,7 +26,7 @@ interface Letters {
   sync(nowMs: number): void;
 }
 
-export interface BookkeepingOptions extends Omit<BookOptions, 'accounts' | 'nextSeq'> {
+export interface BookkeepingOptions extends Omit<BookOptions, 'accounts' | 'nextSeq' | 'nextLetter'> {
   readonly log: Log;
   readonly letters: Letters;
   /** Bytes logged since the start. */
@@ -50,7 +50,12 @@ export class Bookkeeping {
     const { log, letters, table } = options;
     this.#options = options;
     this.accounts = new Accounts(table);
-    this.#book = new Book({ ...options, accounts: this.accounts, nextSeq: log.nextSeq });
+    this.#book = new Book({
+      ...options,
+      accounts: this.accounts,
+      nextSeq: log.nextSeq,
+      nextLetter: letters.next,
+    });
     this.recounted = this.#book.recounted;
     this.#written = {
       get nextSeq() {
@@ -120,7 +125,8 @@ export class Bookkeeping {
 
   /** The log is closed, nothing is in any ring, and nobody counts any more. */
   close(): void {
-    this.#book.close(this.#options.log.nextSeq);
+    const { log, letters } = this.#options;
+    this.#book.close(log.nextSeq, letters.next);
   }
 }
 

@@ -21,6 +21,7 @@ export class Network {
   target: number | undefined;
   readonly #server = net.createServer({ noDelay: true, pauseOnConnect: true }, (near) => this.#join(near));
   readonly #links = new Set<Link>();
+  readonly #ghosts = new Set<net.Socket>();
 
   static async open(cleanup: Cleanup): Promise<Network> {
     const network = new Network();
@@ -42,9 +43,10 @@ export class Network {
     for (const { near, far } of [...this.#links]) {
       if (random.below(1000) >= chance * 1000) continue;
       count++;
-      near.resetAndDestroy();
       if (way === 'reset') far.resetAndDestroy();
-      else setTimeout(() => far.destroy(), GHOST_MS);
+      else this.#ghosts.add(far);
+      near.resetAndDestroy();
+      if (way === 'ghost') setTimeout(() => far.destroy(), GHOST_MS);
     }
     return count;
   }
@@ -60,9 +62,12 @@ export class Network {
     for (const socket of [near, far]) socket.on('error', () => {});
     near.pipe(far);
     far.pipe(near);
-    near.on('close', () => far.destroy());
+    near.on('close', () => {
+      if (!this.#ghosts.has(far)) far.destroy();
+    });
     far.on('close', () => {
       near.destroy();
+      this.#ghosts.delete(far);
       this.#links.delete(link);
     });
   }
