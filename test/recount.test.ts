@@ -38,7 +38,7 @@ it('a number that was taken by a dead letter is taken, for the node whose it is'
       [4, 2],
     ]),
   );
-  for (const one of numberedLetters(folder, 6)) recount.letter(one);
+  for (const one of numberedLetters(folder, 6)) recount.taken(one);
   const taken = [1, 2].map((row) => table[row * LEDGER_STRIDE + LEDGER.logged_seq]);
   assert.deepEqual(taken, [7, 12]);
 });

@@ -9,7 +9,6 @@
  * record was made.
  */
 
-import { numberedLetters } from '../dead-letters/numbered.js';
 import { makeFolder } from '../folders.js';
 import { LIMITS } from '../limits.js';
 import { Catalog } from '../log/catalog.js';
@@ -18,7 +17,7 @@ import { LEDGER, LEDGER_FIELDS, LEDGER_STRIDE, OTHERS_ROW, refusedOf } from '../
 import type { Addon } from '../native/addon.js';
 import type { Accounts } from './accounts.js';
 import { type Checkpoint, CheckpointFiles, describeCheckpoint, makeCheckpoint } from './checkpoint.js';
-import { Recount } from './recount.js';
+import { Recount, type TakenNumber } from './recount.js';
 
 /** Fields that are summed; those before say who has the row. */
 const FIRST_COUNT = LEDGER.logged_records;
@@ -38,13 +37,14 @@ export interface Written {
 export interface BookOptions {
   readonly table: Float64Array;
   readonly accounts: Accounts;
-  /** `<dir>/ledger`, `<dir>/log` and `<dir>/dead-letters`. */
+  /** `<dir>/ledger` and `<dir>/log`. */
   readonly folder: string;
   readonly logFolder: string;
-  readonly letterFolder: string;
   readonly nextSeq: number;
   /** Of the next dead letter. */
   readonly nextLetter: number;
+  /** Numbered events among the dead letters, from the one with this number on. */
+  numberedLetters(from: number): Iterable<TakenNumber>;
   readonly addon: Addon | undefined;
   /** It takes longer: called now and then while the log is read. */
   onProgress(): void;
@@ -132,7 +132,7 @@ export class Book {
   }
 
   #recount(
-    { table, logFolder, letterFolder, nextSeq, addon, onProgress }: BookOptions,
+    { table, logFolder, nextSeq, numberedLetters, addon, onProgress }: BookOptions,
     rows: ReadonlyMap<number, number>,
     checkpoint: Checkpoint | undefined,
   ): Recounted {
@@ -141,7 +141,7 @@ export class Book {
       const from = checkpoint?.nextSeq ?? segments.catalog.first ?? nextSeq;
       const recount = new Recount(table, rows);
       recount.run(new LogCursor(segments, from), nextSeq, onProgress);
-      for (const letter of numberedLetters(letterFolder, checkpoint?.nextLetter ?? 0)) recount.letter(letter);
+      for (const number of numberedLetters(checkpoint?.nextLetter ?? 0)) recount.taken(number);
       return { records: recount.records, bytes: recount.bytes, whole: checkpoint === undefined };
     } finally {
       segments.close();

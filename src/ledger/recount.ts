@@ -6,7 +6,6 @@
  * notice on, which names the registry's record. A record that says nothing of its node (NodeEvent), and those of nodes that
  * the registry does not know any more, are counted for nobody (OTHERS_ROW).
  */
-import type { LetterNumber } from '../dead-letters/line.js';
 import type { LogCursor } from '../log/log-cursor.js';
 import { LEDGER, LEDGER_STRIDE, OTHERS_ROW } from '../memory/ledger-table.js';
 import { EVENT_ACK } from '../protocol/node-registration.js';
@@ -14,6 +13,13 @@ import { RECORD, RecordGlance } from './record-glance.js';
 
 const NEWLINE = 0x0a;
 const READ_BYTES = 4 * 1024 * 1024;
+
+/** A numbered event that was refused and is kept as a dead letter, so that its number counts as taken. */
+export interface TakenNumber {
+  /** Of its node's record. */
+  readonly serial: number;
+  readonly seq: number;
+}
 
 interface Owner {
   readonly row: number;
@@ -60,8 +66,7 @@ export class Recount {
     }
   }
 
-  /** A numbered event that was refused, and whose number was taken. */
-  letter({ serial, seq }: LetterNumber): void {
+  taken({ serial, seq }: TakenNumber): void {
     const row = this.#rows.get(serial);
     if (row === undefined) return;
     const at = row * LEDGER_STRIDE + LEDGER.logged_seq;

@@ -65,6 +65,14 @@ export const DeadLetterRow = Type.Object(
       description: 'node that sent it, all digits of its id; null before it registered',
     }),
     node_name: textOrNull('its name; null before it registered'),
+    node_serial: Type.Optional(
+      Type.Integer({ description: 'number of its record, which stays when its id changes; only with `seq`' }),
+    ),
+    seq: Type.Optional(
+      Type.Integer({
+        description: 'number of the event (`event_ack`), where it counts as taken because it is kept here',
+      }),
+    ),
     remote: Type.String({ description: 'address and port it came from' }),
     size: Type.Integer({
       description: 'bytes of the frame; of one above the limit, those that had come when it was refused',

@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { getHeapStatistics } from 'node:v8';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { DeadLetterLog } from '../dead-letters/log.js';
+import { numberedLetters } from '../dead-letters/numbered.js';
 import { EXIT, FatalError } from '../errors.js';
 import { LIMITS } from '../limits.js';
 import { isDiskFull, SegmentWriter, SyncError } from '../log/segment-writer.js';
@@ -85,7 +86,7 @@ class Aggregator {
         table: ledger,
         folder: join(config.storage.dir, 'ledger'),
         logFolder: join(config.storage.dir, 'log'),
-        letterFolder: join(config.storage.dir, 'dead-letters'),
+        numberedLetters: (from) => numberedLetters(join(config.storage.dir, 'dead-letters'), from),
         addon,
         log: this.#segments,
         letters: this.#deadLetters,
