@@ -607,7 +607,7 @@ class Spool implements EventQueue {
     if (lastSeq === undefined)
       warn('ack', 'Core does not acknowledge events: they leave the spool when they are sent');
     const last = lastSeq ?? 0;
-    if (this.#next === 0 || last >= this.#next) {
+    if (this.#next === 0 || last >= this.#unsent) {
       // A new spool of a node that Core knows, or one that was put back from a copy. What this node sent last and Core
       // has not forced to its disk yet is above `last`, so a number just behind it could be one that Core knows.
       if (last > 0) warn('seq', `Core knows events up to ${last} of this node, and this spool does not`);

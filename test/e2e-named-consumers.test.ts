@@ -213,6 +213,12 @@ test("nobody uses another token's name; administrators may; a token without the 
     /403/,
   );
   assert.equal(mine.socket.readyState, mine.socket.OPEN, 'it has not been disturbed');
+  // What cannot be served takes the name from nobody, with the token at once or later.
+  await assert.rejects(open(owner, { from: 99_999 }), /400/);
+  const lost = await StreamClient.open(proxy_port, 'batch', { query: { consumer: 'siem', from: 99_999 } });
+  lost.socket.send(`{"version":2,"message":{"Authenticate":{"token":"${owner}"}}}`);
+  assert.equal((await lost.gone()).code, 4400);
+  assert.equal(mine.socket.readyState, mine.socket.OPEN, 'nor has it been by these');
   const asAdmin = await open(admin);
   assert.equal((await mine.gone()).code, 4001);
   await asAdmin.at(1);

@@ -295,28 +295,35 @@ describe("the node's spool", { concurrency: 4 }, () => {
     assert.ok(side.lastSeq > 1_000_000);
   });
 
-  it('a node that was put back from a copy loses nothing that it takes from then on', async (t) => {
-    const side = await acking(t);
-    const [file, spool] = [join(folder(t), 'pot.json'), spoolOf(t)];
-    const run = async (from: number) => {
-      writeFileSync(file, lines(from, from + 10));
-      const node = startNode(t, side.core, '--file', file, '--spool', spool, '--id', '1');
-      assert.equal(await node.ended(), 0, node.err);
-      return node;
-    };
-    await run(0);
-    cpSync(spool, `${spool}.copy`, { recursive: true });
-    await run(10);
-    rmSync(spool, { recursive: true });
-    cpSync(`${spool}.copy`, spool, { recursive: true });
-    const node = await run(20);
-    assert.match(node.err, /this spool does not/);
-    assert.deepEqual(side.stored, upTo(30));
-    assert.equal(node.summary.acknowledged, 10);
-    assert.ok(side.lastSeq > 1_000_000);
-    await run(30);
-    assert.deepEqual(side.stored, upTo(40));
-  });
+  for (const isEarly of [false, true])
+    it(`a node that was put back from a copy loses nothing that it takes from then on${isEarly ? ', also before Core lets it in' : ''}`, async (t) => {
+      const side = await acking(t);
+      const [file, spool] = [join(folder(t), 'pot.json'), spoolOf(t)];
+      const run = async (from: number) => {
+        writeFileSync(file, lines(from, from + 10));
+        const node = startNode(t, side.core, '--file', file, '--spool', spool, '--id', '1');
+        assert.equal(await node.ended(), 0, node.err);
+        return node;
+      };
+      await run(0);
+      cpSync(spool, `${spool}.copy`, { recursive: true });
+      await run(10);
+      rmSync(spool, { recursive: true });
+      cpSync(`${spool}.copy`, spool, { recursive: true });
+      const before = spooledBytes(spool);
+      const { onRegistration } = side.core;
+      side.core.onRegistration = async (socket) => {
+        if (isEarly) await poll('events have numbers', () => spooledBytes(spool) > before || undefined);
+        onRegistration(socket);
+      };
+      const node = await run(20);
+      assert.match(node.err, /this spool does not/);
+      assert.deepEqual(side.stored, upTo(30));
+      assert.equal(node.summary.acknowledged, 10);
+      assert.ok(side.lastSeq > 1_000_000);
+      await run(30);
+      assert.deepEqual(side.stored, upTo(40));
+    });
 
   it('refuses the spool of another node, a damaged one, and one that is in use', async (t) => {
     const side = await acking(t);

@@ -129,7 +129,7 @@ export class WebSocketBackends {
       const claim = this.#claim(number, request, principal);
       if (claim.refused !== undefined) return claim.refused;
       const entry = this.#enter(number, request, principal);
-      entry.isNamed = request.name !== undefined;
+      entry.isNamed = hasName(request);
       return granted(streamScope(principal), claim.cursor);
     }
     if (refusal !== 'missing') {
@@ -173,11 +173,12 @@ export class WebSocketBackends {
   /** Gives the consumer the name it asked for, if it asked for one and may have it. */
   #claim(
     number: number,
-    { name, address }: UpgradeRequest,
+    { name, address, isDoomed }: UpgradeRequest,
     principal: Principal,
   ): { readonly refused?: RefusedVerdict; readonly cursor?: number } {
     if (name === undefined) return {};
     if (streamScope(principal) === undefined) return { refused: NO_STREAM };
+    if (isDoomed) return this.#cursors.mayUse(name, principal) ? {} : { refused: FOREIGN_NAME };
     const claim = this.#cursors.claim(name, number, { principal, from: address });
     if (claim.kind === 'refused') return { refused: claim.why === 'full' ? TOO_MANY_NAMES : FOREIGN_NAME };
     if (claim.replaced !== undefined)
@@ -194,7 +195,7 @@ export class WebSocketBackends {
       this.#noStranger(entry);
       if (!entry.isNamed) ({ refused, cursor } = this.#claim(number, request, next.principal));
       else if (!this.#mayGoOn(request.name!, next.principal)) refused = FOREIGN_NAME;
-      if (refused === undefined) entry.isNamed = request.name !== undefined;
+      if (refused === undefined) entry.isNamed = hasName(request);
     }
     if (next.kind === 'subscribe' || next.kind === 'unsubscribe')
       entry.unsubscribed = next.kind === 'unsubscribe';
@@ -264,3 +265,7 @@ const REFUSED: Readonly<Record<Exclude<Refusal, 'missing'>, Verdict>> = {
   host: refused('403 Forbidden', 'this Host is not allowed while no token is needed'),
   origin: FORBIDDEN,
 };
+
+function hasName({ name, isDoomed }: UpgradeRequest): boolean {
+  return name !== undefined && !isDoomed;
+}

@@ -19,6 +19,8 @@ export interface UpgradeRequest {
   readonly address: string;
   /** It wants to be this named consumer. */
   readonly name: string | undefined;
+  /** Once let in it will be told that it cannot be served: it takes the name from nobody. */
+  readonly isDoomed: boolean;
 }
 
 export type Verdict =

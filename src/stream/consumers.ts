@@ -27,7 +27,6 @@ import { Deliveries, type LogSource } from './deliveries.js';
 import type { ReaderPort } from './log-feeds.js';
 import { limited } from './scope-limits.js';
 import { failureText, readAck } from './stream-notes.js';
-import { beyondEnd } from './stream-terms.js';
 import { Subscriptions } from './subscriptions.js';
 import { type ConsumerData, type RefusedVerdict, UpgradeDesk } from './upgrade-desk.js';
 import { WebOutlet } from './web-outlet.js';
@@ -64,7 +63,6 @@ export interface ConsumersHooks {
 
 export class Consumers {
   readonly #door: ConsumerDoor;
-  readonly #log: LogSource;
   readonly #limits: ConsumerLimits;
   readonly #counters: Float64Array;
   readonly #hooks: ConsumersHooks;
@@ -83,7 +81,6 @@ export class Consumers {
     tls: ServerTls | undefined,
     hooks: ConsumersHooks,
   ) {
-    this.#log = log;
     this.#limits = limits;
     this.#counters = counters;
     this.#hooks = hooks;
@@ -94,7 +91,7 @@ export class Consumers {
     this.#subscriptions = new Subscriptions(this.#deliveries, hooks.post);
     this.#upgrades = new UpgradeDesk({
       post: hooks.post,
-      check: (asked) => beyondEnd(asked, log.nextSeq),
+      nextSeq: () => log.nextSeq,
       accepted: (number, verdict) => this.#judged(number, verdict),
     });
     this.#door = new ConsumerDoor(tls, (server) => this.#equip(server));
@@ -296,8 +293,7 @@ export class Consumers {
 
   #start(consumer: Consumer, scope: Scope | undefined, cursor: number | undefined): void {
     const { asked, outlet, pausedSeq } = consumer;
-    const { filter, durableOnly, name } = asked;
-    const bad = beyondEnd(asked, this.#log.nextSeq);
+    const { filter, durableOnly, name, bad } = asked;
     if (bad !== undefined) return this.#leave(consumer, BAD_PARAMETER, `${bad.parameter} ${bad.message}`);
     const positions = asked.from !== undefined || name !== undefined;
     let from = asked.from ?? { kind: 'latest' };

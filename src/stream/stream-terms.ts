@@ -22,6 +22,8 @@ export interface Asked {
   readonly filter: Filter | undefined;
   /** Of a named consumer. */
   readonly name: string | undefined;
+  /** What only the log knows to be wrong with it: told to nobody before they have been let in. */
+  readonly bad: BadParameter | undefined;
 }
 
 /** An HTTP 400. */
@@ -46,15 +48,17 @@ export class BadParameter extends Error {
 
 const NAME = /^[A-Za-z0-9._-]+$/;
 
-/** Throws a BadParameter. */
-export function readAsked(query: string, nowMs: number): Asked {
+/** `nextSeq`: where the log ends. Throws a BadParameter. */
+export function readAsked(query: string, nowMs: number, nextSeq: number): Asked {
   const parameters = new URLSearchParams(query);
+  const from = readFrom(only(parameters, 'from'), nowMs);
   return {
     batch: parameters.get('batch') === '1',
     durableOnly: flag(parameters, 'durable'),
-    from: readFrom(only(parameters, 'from'), nowMs),
+    from,
     filter: readFilter(parameters, nowMs),
     name: readName(only(parameters, 'consumer')),
+    bad: beyondEnd(from, nextSeq),
   };
 }
 
@@ -62,7 +66,7 @@ export function readAsked(query: string, nowMs: number): Asked {
  * Numbers are never given twice, so a start beyond the end comes of another log than this one. Whoever waited for it would
  * wait for records that have nothing to do with those it has.
  */
-export function beyondEnd({ from }: Asked, nextSeq: number): BadParameter | undefined {
+function beyondEnd(from: Start | undefined, nextSeq: number): BadParameter | undefined {
   if (from?.kind !== 'seq' || from.seq <= nextSeq) return undefined;
   return new BadParameter('from', `lies beyond the end of the log, which is ${nextSeq}`, nextSeq);
 }

@@ -32,8 +32,8 @@ export type RefusedVerdict = Extract<Verdict, { kind: 'refused' }>;
 
 export interface UpgradeDeskHooks {
   post(message: ConsumersToMain): void;
-  /** What is wrong with what was asked for, now that it may be told; undefined where nothing is. */
-  check(asked: Asked): BadParameter | undefined;
+  /** Where the log ends. */
+  nextSeq(): number;
   /** The WebSocket is open. */
   accepted(consumer: number, verdict: Verdict): void;
 }
@@ -60,7 +60,7 @@ export class UpgradeDesk {
   ask(response: HttpResponse, request: HttpRequest, context: us_socket_context_t): void {
     let asked: Asked;
     try {
-      asked = readAsked(request.getQuery(), Date.now());
+      asked = readAsked(request.getQuery(), Date.now(), this.#hooks.nextSeq());
     } catch (error) {
       if (!(error instanceof BadParameter)) throw error;
       return answerBad(response, error);
@@ -87,6 +87,7 @@ export class UpgradeDesk {
         host: request.getHeader('host'),
         address: addressText(response.getRemoteAddress()),
         name: asked.name,
+        isDoomed: asked.bad !== undefined,
       },
     });
   }
@@ -120,9 +121,8 @@ export class UpgradeDesk {
     if (asking === undefined) return;
     this.#asking.delete(consumer);
     const { response, key, protocol, extensions, context, asked } = asking;
-    const bad = verdict.kind === 'granted' ? this.#hooks.check(asked) : undefined;
-    if (bad !== undefined) {
-      answerBad(response, bad);
+    if (verdict.kind === 'granted' && asked.bad !== undefined) {
+      answerBad(response, asked.bad);
       this.#hooks.post({ type: 'consumer-gone', consumer });
       return;
     }
