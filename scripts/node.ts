@@ -558,7 +558,7 @@ class Spool implements EventQueue {
   /** Number of the next event that is written; 0: this spool is new, and Core has to say where to begin. */
   #next = 0;
   #acked = 0;
-  /** From this number on nothing was ever sent: all of it came since this process began. */
+  /** From this number on nothing was ever sent: all of it came since the last session, or since this process began. */
   #unsent = 0;
   /** What is sent next. */
   #place: { file: SpoolFile; offset: number; seq: number } | undefined;
@@ -611,12 +611,14 @@ class Spool implements EventQueue {
       // A new spool of a node that Core knows, or one that was put back from a copy. What this node sent last and Core
       // has not forced to its disk yet is above `last`, so a number just behind it could be one that Core knows.
       if (last > 0) warn('seq', `Core knows events up to ${last} of this node, and this spool does not`);
-      const first = last === 0 ? 1 : last + LIMITS.seqSkip;
+      // Behind those of this spool, too, which may hold more than that.
+      const first = last === 0 ? 1 : Math.max(last + LIMITS.seqSkip, this.#next);
       this.#renumber(first);
       this.acknowledge(first - 1);
       counts.acknowledged -= this.#next - first; // those that were moved are still there
       this.#place = undefined;
     } else this.acknowledge(last);
+    this.#forgetUnsent();
     this.#seek(this.#acked + 1);
     this.#write();
   }
@@ -703,8 +705,34 @@ class Spool implements EventQueue {
     }
     if (this.#files.length === 0) return;
     this.#next = this.#files.at(-1)!.end;
-    this.#unsent = this.#next;
     this.#acked = this.#files[0]!.first - 1;
+    this.#readUnsent();
+  }
+
+  /** What an earlier run took and could not send was never sent by this one either: the number is in a file until Core lets
+   *  this node in. Without that file all of it may have been sent. */
+  #readUnsent(): void {
+    const path = this.#unsentPath;
+    try {
+      const kept = /^(\d{20})\n$/.exec(readFileSync(path, 'latin1'))?.[1];
+      this.#unsent = Math.min(Number(kept ?? this.#next), this.#next);
+      if (kept !== undefined) return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      this.#unsent = this.#next;
+    }
+    writeDurably(path, Buffer.from(`${String(this.#unsent).padStart(20, '0')}\n`));
+    syncFolder(this.#folder);
+  }
+
+  /** Before the first of it is sent. */
+  #forgetUnsent(): void {
+    rmSync(this.#unsentPath, { force: true });
+    syncFolder(this.#folder);
+  }
+
+  get #unsentPath(): string {
+    return join(this.#folder, 'unsent');
   }
 
   /** How many bytes hold whole frames of this node with the numbers that they should have. */
@@ -762,13 +790,7 @@ class Spool implements EventQueue {
 
   #newFile(first: number, end: number, content: Buffer): SpoolFile {
     const path = join(this.#folder, `${String(first).padStart(20, '0')}.ndjson`);
-    const fd = openSync(path, 'w', 0o600);
-    try {
-      writeFileSync(fd, content);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
+    writeDurably(path, content);
     return { path, first, end, bytes: content.length };
   }
 
@@ -852,6 +874,16 @@ function countLines(bytes: Buffer): number {
   let count = 0;
   for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) count++;
   return count;
+}
+
+function writeDurably(path: string, content: Buffer): void {
+  const fd = openSync(path, 'w', 0o600);
+  try {
+    writeFileSync(fd, content);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** A new name is safe on disk only when its folder is. */

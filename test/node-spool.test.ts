@@ -102,6 +102,11 @@ const spooledBytes = (spool: string) =>
     .filter((name) => name.endsWith('.ndjson'))
     .reduce((sum, name) => sum + statSync(join(spool, name)).size, 0);
 
+const countSpooled = (spool: string) =>
+  readdirSync(spool)
+    .filter((name) => name.endsWith('.ndjson'))
+    .reduce((sum, name) => sum + readFileSync(join(spool, name), 'latin1').split('\n').length - 1, 0);
+
 describe("the node's spool", { concurrency: 4 }, () => {
   it('numbers events, and ends when Core has all of a file on its disk', async (t) => {
     const side = await acking(t);
@@ -324,6 +329,42 @@ describe("the node's spool", { concurrency: 4 }, () => {
       await run(30);
       assert.deepEqual(side.stored, upTo(40));
     });
+
+  it('what a node that was put back from a copy took and could not send is not lost when it is started again before Core lets it in', async (t) => {
+    const side = await acking(t);
+    const [file, spool] = [join(folder(t), 'pot.json'), spoolOf(t)];
+    const start = (from: number) => {
+      writeFileSync(file, lines(from, from + 10));
+      return startNode(t, side.core, '--file', file, '--spool', spool, '--id', '1');
+    };
+    const run = async (from: number) => {
+      const node = start(from);
+      assert.equal(await node.ended(), 0, node.err);
+    };
+    await run(0);
+    cpSync(spool, `${spool}.copy`, { recursive: true });
+    await run(10);
+    rmSync(spool, { recursive: true });
+    cpSync(`${spool}.copy`, spool, { recursive: true });
+    const { onRegistration } = side.core;
+    side.core.onRegistration = (socket) => socket.destroy();
+    let bytes = 0;
+    for (const from of [20, 30]) {
+      const node = start(from);
+      const full = await poll('ten more events are on the disk', () => {
+        const now = spooledBytes(spool);
+        return now > bytes && countSpooled(spool) === from - 10 ? now : undefined;
+      });
+      bytes = full;
+      node.child.kill('SIGKILL');
+      await node.ended();
+    }
+    side.core.onRegistration = onRegistration;
+    await run(40);
+    assert.deepEqual(side.stored, upTo(50));
+    await run(50);
+    assert.deepEqual(side.stored, upTo(60));
+  });
 
   it('refuses the spool of another node, a damaged one, and one that is in use', async (t) => {
     const side = await acking(t);
