@@ -38,9 +38,25 @@ it('a number that was taken by a dead letter is taken, for the node whose it is'
       [4, 2],
     ]),
   );
+  const logged = (row: number) => row * LEDGER_STRIDE + LEDGER.logged_seq;
+  table[logged(1)] = 6;
+  table[logged(2)] = 11;
   for (const one of numberedLetters(folder, 6)) recount.taken(one);
-  const taken = [1, 2].map((row) => table[row * LEDGER_STRIDE + LEDGER.logged_seq]);
-  assert.deepEqual(taken, [7, 12]);
+  assert.deepEqual([table[logged(1)], table[logged(2)]], [7, 12]);
+});
+
+it('a dead letter that outlived the events before it, which the power took, says nothing of them', () => {
+  const table = createLedgerTable(1);
+  const recount = new Recount(table, new Map([[3, 1]]));
+  const at = LEDGER_STRIDE + LEDGER.logged_seq;
+  // Up to 5 they were forced to the disk; 6 to 9 were written, 10 was refused, and its file was forced first.
+  table[at] = 5;
+  recount.taken({ serial: 3, seq: 10 });
+  recount.taken({ serial: 3, seq: 11 });
+  assert.equal(table[at], 5);
+  // Refused one behind the other; and one that lies before what the log holds.
+  for (const seq of [4, 6, 7]) recount.taken({ serial: 3, seq });
+  assert.equal(table[at], 7);
 });
 
 it('a recount passes over notices that are damaged', (t) => {

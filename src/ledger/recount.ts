@@ -14,7 +14,8 @@ import { RECORD, RecordGlance } from './record-glance.js';
 const NEWLINE = 0x0a;
 const READ_BYTES = 4 * 1024 * 1024;
 
-/** A numbered event that was refused and is kept as a dead letter, so that its number counts as taken. */
+/** A numbered event that was refused and is kept as a dead letter, so that its number counts as taken. Of a node they come in the order
+ *  of their numbers. */
 export interface TakenNumber {
   /** Of its node's record. */
   readonly serial: number;
@@ -70,7 +71,9 @@ export class Recount {
     const row = this.#rows.get(serial);
     if (row === undefined) return;
     const at = row * LEDGER_STRIDE + LEDGER.logged_seq;
-    if (seq > this.#table[at]!) this.#table[at] = seq;
+    // A number is taken so only where it is the next one. Where it is not by now, what came before was lost with the power while
+    // the dead letter was not: its node has that, and the refused event, still to send.
+    if (seq === this.#table[at]! + 1) this.#table[at] = seq;
   }
 
   #lines(bytes: Uint8Array, start: number, end: number): void {
