@@ -1,6 +1,6 @@
 /** What stands in the log is counted for whom it is of; what is damaged there costs itself, and never a start. */
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { it } from 'node:test';
 import { letterFileName } from '../src/dead-letters/line.js';
@@ -9,7 +9,7 @@ import { Recount } from '../src/ledger/recount.js';
 import { Catalog } from '../src/log/catalog.js';
 import { LogCursor, OpenSegments } from '../src/log/log-cursor.js';
 import { createLedgerTable, LEDGER, LEDGER_STRIDE, OTHERS_ROW } from '../src/memory/ledger-table.js';
-import { temporaryFolder } from './log-files.js';
+import { dataFiles, temporaryFolder } from './log-files.js';
 import { openWriter } from './open-writer.js';
 
 const registered = (rest: string) => `{"version":2,"message":{"NodeRegistered":{"node_id":7,${rest}}}}`;
@@ -83,4 +83,29 @@ it('a recount passes over notices that are damaged', (t) => {
   const cell = (row: number, field: number) => table[row * LEDGER_STRIDE + field];
   assert.deepEqual([cell(1, LEDGER.logged_events), cell(1, LEDGER.logged_seq)], [2, 2]);
   assert.equal(cell(OTHERS_ROW, LEDGER.logged_seq), 0);
+});
+
+it('events behind records that are lost do not say that those before them were taken', (t) => {
+  const folder = join(temporaryFolder(t), 'log');
+  const writer = openWriter(folder, 1 << 20, undefined);
+  const append = (...lines: string[]) => {
+    writer.append(Buffer.from(lines.map((line) => `${line}\n`).join('')), lines.length, 1000);
+    writer.flushIndex();
+  };
+  append(registered('"node_serial":3,"features":["event_ack"]'), event(1), event(2));
+  append(event(3), event(4));
+  append(event(5), event(6));
+  writer.close();
+  // Pages that never reached the disk, in front of some that did.
+  const path = join(folder, dataFiles(folder)[0]!);
+  const bytes = readFileSync(path);
+  bytes.fill(0, bytes.indexOf(event(3)), bytes.indexOf(event(5)));
+  writeFileSync(path, bytes);
+  const table = createLedgerTable(1);
+  const recount = new Recount(table, new Map([[3, 1]]));
+  const segments = new OpenSegments(new Catalog(folder), undefined);
+  recount.run(new LogCursor(segments, 1), writer.nextSeq, () => {});
+  segments.close();
+  const cell = (field: number) => table[LEDGER_STRIDE + field];
+  assert.deepEqual([cell(LEDGER.logged_events), cell(LEDGER.logged_seq)], [4, 2]);
 });

@@ -40,6 +40,8 @@ export class Recount {
   /** Neighbouring records are mostly of one node: its digits, and who it is. */
   #digits: Uint8Array = new Uint8Array(0);
   #owner = NOBODY;
+  /** Records that cannot be read were passed. */
+  #isBehindDamage = false;
 
   /** `rows`: by serial number. Who has which id stands in them. */
   constructor(table: Float64Array, rows: ReadonlyMap<number, number>) {
@@ -63,6 +65,7 @@ export class Recount {
       const step = cursor.next(nextSeq, READ_BYTES, Number.POSITIVE_INFINITY, room);
       if (step.kind === 'end') return;
       if (step.kind === 'lines') for (const { start, end } of step.stretches) this.#lines(buffer, start, end);
+      if (step.kind === 'gap' && step.reason === 'damaged') this.#isBehindDamage = true;
       onProgress();
     }
   }
@@ -100,7 +103,10 @@ export class Recount {
     this.#table[at + LEDGER.logged_events]!++;
     if (!numbered) return;
     const seq = glance.seq();
-    if (seq > this.#table[at + LEDGER.logged_seq]!) this.#table[at + LEDGER.logged_seq] = seq;
+    const last = this.#table[at + LEDGER.logged_seq]!;
+    // What lay there may be events that no fsync had covered, and that nobody was told of: their node sends them again, and what
+    // was written behind them, which is then there twice. That is better than not at all.
+    if (this.#isBehindDamage ? seq === last + 1 : seq > last) this.#table[at + LEDGER.logged_seq] = seq;
   }
 
   #ownerOf(bytes: Uint8Array, start: number, end: number): Owner {
