@@ -2,12 +2,14 @@
  * Tries refused frames again: finds the node a dead letter is of, gives the frame to a shard, and remembers what came of it.
  * Owned by main.
  *
- *   letter --node known, not accepted before--> mark `unknown` --> shard: judge, ring --> mark `accepted` | `refused`
+ *   letter --node known, not accepted before--> mark `unknown` --> shard: judge, ring --> log --> mark `accepted` | `refused`
  *
- * The mark comes first: who finds `unknown` knows that the frame may be in the log.
+ * The mark comes first: who finds `unknown` knows that the frame may be in the log. And `accepted` comes when it is: what is in a
+ * ring is lost with the process.
  */
 import { LIMITS } from '../limits.js';
 import { LEDGER, LEDGER_STRIDE, NO_ROW } from '../memory/ledger-table.js';
+import type { RingObserver } from '../memory/ring.js';
 import type { NodeRecord } from '../registry/record.js';
 import type { MainToShard, ReplayNode, ReplayVerdict, ShardToMain } from '../shard/messages.js';
 import type { Letter } from './line.js';
@@ -32,6 +34,8 @@ export interface ReplayParts {
   readonly shards: {
     runningSlots(): readonly number[];
     post(slot: number, message: MainToShard): void;
+    /** The ring that the slot's present shard writes to. */
+    ring(slot: number): Pick<RingObserver, 'published' | 'passed'>;
   };
   readonly ledger: {
     readonly table: Float64Array;
@@ -48,6 +52,9 @@ interface Waiting {
   answered(verdict: ReplayVerdict): void;
   failed(error: ReplayError): void;
 }
+
+/** How often it is looked whether a ring has been read. */
+const RING_POLL_MS = 2;
 
 const UNKNOWN = 'it was begun, and nobody knows how it ended: look for it in the log before it is forced';
 
@@ -180,24 +187,30 @@ export class Replays implements DeadLetterService {
       const fail = (error: ReplayError) =>
         reject(dryRun ? new ReplayError('busy', 'no shard has judged it in time') : error);
       // Who asked has gone then; the shard, which may be waiting for the disk, still has the frame.
-      const timer = setTimeout(
-        () => fail(new ReplayError('unknown', UNKNOWN)),
-        LIMITS.replayTimeoutMs,
-      ).unref();
-      const done = () => {
+      let looking: NodeJS.Timeout | undefined;
+      const timer = setTimeout(() => {
+        clearInterval(looking);
+        fail(new ReplayError('unknown', UNKNOWN));
+      }, LIMITS.replayTimeoutMs).unref();
+      const give = (verdict: ReplayVerdict) => {
         clearTimeout(timer);
-        this.#waiting.delete(replay);
+        clearInterval(looking);
+        resolve(verdict);
       };
       this.#waiting.set(replay, {
         slot,
         node: whose,
-        failed(error) {
-          done();
+        failed: (error) => {
+          clearTimeout(timer);
+          this.#waiting.delete(replay);
           fail(error);
         },
-        answered(verdict) {
-          done();
-          resolve(verdict);
+        answered: (verdict) => {
+          this.#waiting.delete(replay);
+          if (dryRun || verdict.kind !== 'accepted') return give(verdict);
+          const ring = shards.ring(slot);
+          const { published } = ring;
+          looking = setInterval(() => ring.passed(published) && give(verdict), RING_POLL_MS).unref();
         },
       });
       shards.post(slot, {
