@@ -37,6 +37,7 @@ it('a number that was taken by a dead letter is taken, for the node whose it is'
       [3, 1],
       [4, 2],
     ]),
+    false,
   );
   const logged = (row: number) => row * LEDGER_STRIDE + LEDGER.logged_seq;
   table[logged(1)] = 6;
@@ -47,7 +48,7 @@ it('a number that was taken by a dead letter is taken, for the node whose it is'
 
 it('a dead letter that outlived the events before it, which the power took, says nothing of them', () => {
   const table = createLedgerTable(1);
-  const recount = new Recount(table, new Map([[3, 1]]));
+  const recount = new Recount(table, new Map([[3, 1]]), false);
   const at = LEDGER_STRIDE + LEDGER.logged_seq;
   // Up to 5 they were forced to the disk; 6 to 9 were written, 10 was refused, and its file was forced first.
   table[at] = 5;
@@ -75,7 +76,7 @@ it('a recount passes over notices that are damaged', (t) => {
   writer.append(Buffer.from(`${lines.join('\n')}\n`), lines.length, 1000);
   writer.close();
   const table = createLedgerTable(1);
-  const recount = new Recount(table, new Map([[3, 1]]));
+  const recount = new Recount(table, new Map([[3, 1]]), false);
   const segments = new OpenSegments(new Catalog(folder), undefined);
   recount.run(new LogCursor(segments, 1), writer.nextSeq, () => {});
   segments.close();
@@ -102,7 +103,7 @@ it('events behind records that are lost do not say that those before them were t
   bytes.fill(0, bytes.indexOf(event(3)), bytes.indexOf(event(5)));
   writeFileSync(path, bytes);
   const table = createLedgerTable(1);
-  const recount = new Recount(table, new Map([[3, 1]]));
+  const recount = new Recount(table, new Map([[3, 1]]), false);
   const segments = new OpenSegments(new Catalog(folder), undefined);
   recount.run(new LogCursor(segments, 1), writer.nextSeq, () => {});
   segments.close();

@@ -139,7 +139,7 @@ export class Book {
     const segments = new OpenSegments(new Catalog(logFolder), addon);
     try {
       const from = checkpoint?.nextSeq ?? segments.catalog.first ?? nextSeq;
-      const recount = new Recount(table, rows);
+      const recount = new Recount(table, rows, checkpoint === undefined);
       recount.run(new LogCursor(segments, from), nextSeq, onProgress);
       for (const number of numberedLetters(checkpoint?.nextLetter ?? 0)) recount.taken(number);
       return { records: recount.records, bytes: recount.bytes, whole: checkpoint === undefined };

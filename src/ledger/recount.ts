@@ -40,12 +40,14 @@ export class Recount {
   /** Neighbouring records are mostly of one node: its digits, and who it is. */
   #digits: Uint8Array = new Uint8Array(0);
   #owner = NOBODY;
-  /** Records that cannot be read were passed. */
+  readonly #whole: boolean;
+  /** Records that cannot be read were passed, of those that came shortly before the end. */
   #isBehindDamage = false;
 
-  /** `rows`: by serial number. Who has which id stands in them. */
-  constructor(table: Float64Array, rows: ReadonlyMap<number, number>) {
+  /** `rows`: by serial number. Who has which id stands in them. `whole`: from the log's beginning, behind no checkpoint. */
+  constructor(table: Float64Array, rows: ReadonlyMap<number, number>, whole: boolean) {
     this.#table = table;
+    this.#whole = whole;
     this.#rows = rows;
     for (const row of rows.values()) {
       const at = row * LEDGER_STRIDE;
@@ -65,7 +67,7 @@ export class Recount {
       const step = cursor.next(nextSeq, READ_BYTES, Number.POSITIVE_INFINITY, room);
       if (step.kind === 'end') return;
       if (step.kind === 'lines') for (const { start, end } of step.stretches) this.#lines(buffer, start, end);
-      if (step.kind === 'gap' && step.reason === 'damaged') this.#isBehindDamage = true;
+      if (step.kind === 'gap' && step.reason === 'damaged') this.#isBehindDamage = !this.#whole;
       onProgress();
     }
   }
