@@ -721,8 +721,13 @@ class Spool implements EventQueue {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
       this.#unsent = this.#next;
     }
-    writeDurably(path, Buffer.from(`${String(this.#unsent).padStart(20, '0')}\n`));
-    syncFolder(this.#folder);
+    try {
+      writeDurably(path, Buffer.from(`${String(this.#unsent).padStart(20, '0')}\n`));
+      syncFolder(this.#folder);
+    } catch (error) {
+      // A full disk, say: this node can do its work all the same.
+      warn('spool', `--spool: ${(error as Error).message}`);
+    }
   }
 
   /** Before the first of it is sent. */
