@@ -19,9 +19,13 @@ const LETTER = {
 };
 const NODE = { id: 7n, name: 'n', serial: 1, shard: null, pots: new Map() } as unknown as NodeRecord;
 
-function start(t: TestContext) {
+function start(
+  t: TestContext,
+  nodes = { byId: (_id: bigint): NodeRecord | undefined => NODE, latestNamed: () => NODE },
+) {
   const folder = temporaryFolder(t);
   const marks = new ReplayMarks(folder);
+  const ids: string[] = [];
   const ring = { published: 0, taken: 0, passed: (published: number) => ring.taken >= published };
   const replays = new Replays({
     reader: {
@@ -29,13 +33,14 @@ function start(t: TestContext) {
       oldest: async () => 1,
     } as unknown as DeadLetterReader,
     marks,
-    nodes: { byId: () => NODE, latestNamed: () => NODE },
+    nodes,
     shards: {
       runningSlots: () => [0],
       ring: () => ring,
       post(_slot, message: MainToShard) {
         assert.equal(message.type, 'replay');
-        const { replay, dryRun } = message as Extract<MainToShard, { type: 'replay' }>;
+        const { replay, dryRun, node } = message as Extract<MainToShard, { type: 'replay' }>;
+        ids.push(node!.id);
         if (!dryRun) ring.published++;
         const verdict = { kind: 'accepted', records: ['PotEvent'], events: 1 } as const;
         setImmediate(() => replays.receive({ type: 'replayed', replay, verdict }));
@@ -45,7 +50,7 @@ function start(t: TestContext) {
     mustProve: () => false,
   });
   t.after(() => replays.close());
-  return { folder, ring, replays };
+  return { folder, ring, replays, ids };
 }
 
 test('a letter counts as accepted when the log has it: what is in a ring is lost with the process', async (t) => {
@@ -64,4 +69,17 @@ test('a letter counts as accepted when the log has it: what is in a ring is lost
   await poll('it is accepted', () => (outcome === 'accepted' ? true : undefined));
   await done;
   assert.equal((await new ReplayMarks(folder).of(1))?.outcome, 'accepted');
+});
+
+test('a frame bears the id that it was sent under, unless that is another node by now', async (t) => {
+  const moved = { ...NODE, id: 8n } as NodeRecord;
+  const stranger = { ...NODE, name: 'other', serial: 2 } as NodeRecord;
+  for (const [holder, wanted] of [
+    [undefined, '7'],
+    [stranger, '8'],
+  ] as const) {
+    const { replays, ids } = start(t, { byId: () => holder, latestNamed: () => moved });
+    await replays.replay({ id: 1, frame: undefined, force: false, dryRun: true });
+    assert.deepEqual(ids, [wanted]);
+  }
 });

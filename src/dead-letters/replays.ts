@@ -235,11 +235,13 @@ export class Replays implements DeadLetterService {
   }
 
   #asNode({ nodeId }: Letter, node: NodeRecord): ReplayNode {
-    const { ledger } = this.#parts;
+    const { ledger, nodes } = this.#parts;
     const row = ledger.rowFor(node.serial);
+    const holder = nodeId === null ? undefined : nodes.byId(BigInt(nodeId));
     return {
-      // That its connection had registered is what the frame must bear, whichever it has now.
-      id: nodeId ?? String(node.id),
+      // That its connection had registered is what the frame must bear, whichever it has now; but not one that stands for
+      // another node by now: whoever reads the log would take the record for that one's.
+      id: nodeId === null || (holder !== undefined && holder !== node) ? String(node.id) : nodeId,
       row,
       numbered: row !== NO_ROW && ledger.table[row * LEDGER_STRIDE + LEDGER.numbered] === 1,
       potTypes: [...node.pots.values()].map(({ potId, potType }) => [potId, potType] as const),
