@@ -187,6 +187,9 @@ export const LIMITS = {
   rawRegistrationMs: 10_000,
   /** Answers that a raw backend has not read; above it nothing more is read from it. */
   rawAnswerBytes: 1 * MiB,
+  /** A raw backend that takes nothing of what waits for it is looked at so often, and closed when nothing has left in between:
+   *  what waits may be as much as `stream.consumer_buffer_bytes`, of each. */
+  rawStalledMs: 60_000,
   /** When TCP asks a silent raw backend whether it is still there. */
   rawKeepAliveMs: 60_000,
   /** White space in front of what a client of the REST port says, before it is taken for HTTP. */

@@ -3,11 +3,17 @@
  * the stream over raw connections, for those that read and those that do not.
  */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { request } from 'node:http';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
+import type { Conversation } from '../src/backends/conversation.js';
+import { RawBackend } from '../src/backends/raw-backend.js';
 import { LIMITS } from '../src/limits.js';
+import { ShardBuffer } from '../src/shard/framer.js';
 import { BackendStage } from './backend-stage.js';
 import { GOODBYE_ANSWER, GOODBYES, REGISTRATION } from './backend-transcripts.js';
+import { afterwards } from './core-process.js';
 import { poll, within } from './deadline.js';
 import { numberedEvent } from './node-frames.js';
 import { RawClient } from './raw-client.js';
@@ -134,6 +140,29 @@ test('no more raw backends than there are places; HTTP has its own', async (t) =
     const client = await RawClient.connect(stage.rawPort);
     return (await client.ask(REGISTRATION)).includes('backend_id') ? true : undefined;
   });
+});
+
+test('a raw backend that takes nothing of what waits for it is closed; one for which nothing waits may be silent', async (t) => {
+  const server = createServer().listen(0, '127.0.0.1');
+  afterwards(t, () => server.close());
+  await once(server, 'listening');
+  const client = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  afterwards(t, () => client.destroy());
+  client.pause();
+  const [socket] = (await once(server, 'connection')) as [Socket];
+  const closed = new Promise<void>((resolve) => {
+    const conversation = { registered: true, principal: undefined } as Conversation;
+    const hooks = { onNext: async () => {}, onClosed: resolve };
+    const backend = new RawBackend(socket, conversation, new ShardBuffer(), hooks);
+    assert.equal(socket.timeout, LIMITS.rawStalledMs);
+    socket.emit('timeout');
+    assert.equal(socket.destroyed, false);
+    // More than the system takes.
+    for (let piece = 0; piece < 64; piece++) backend.stream(new Uint8Array(1024 * 1024), () => {});
+  });
+  assert.ok(socket.writableLength > 0);
+  socket.emit('timeout');
+  await within('its end', closed);
 });
 
 test('a raw backend gets the stream only while it asks for it, byte for byte', async (t) => {

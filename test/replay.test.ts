@@ -413,6 +413,31 @@ test('a listing that was made while a segment was compressed does not hide it', 
     assert.deepEqual(catalog.segments, firstSeqs(stage));
   }));
 
+test('nor one that nobody had seen before: its records are not told to be lost', () =>
+  withStage(1_000, async (stage) => {
+    fill(stage, 60);
+    const [first, compressed] = firstSeqs(stage);
+    writeFileSync(join(stage.folder, `${segmentName(compressed!)}.seal`), '');
+    let listings = 0;
+    const catalog = new Catalog(stage.folder, {
+      ...REAL_FILES,
+      list: (folder) => {
+        const names = REAL_FILES.list(folder);
+        listings++;
+        // Before the others were begun; then while the second one is compressed.
+        if (listings === 1) return names.filter((name) => name.startsWith(segmentName(first!)));
+        return listings === 2 ? names.filter((name) => name !== `${segmentName(compressed!)}.ndjson`) : names;
+      },
+    });
+    const segments = new OpenSegments(catalog, undefined);
+    const cursor = new LogCursor(segments, 1);
+    const kinds = new Set<string>();
+    for (let kind = ''; kind !== 'end'; kinds.add(kind))
+      kind = cursor.next(61, 1_000_000, 0, (bytes) => new Uint8Array(bytes)).kind;
+    segments.close();
+    assert.deepEqual([...kinds], ['lines', 'end']);
+  }));
+
 test('a segment whose index cannot be opened leaves no descriptor behind', () =>
   withStage(100_000, async (stage) => {
     fill(stage, 5);

@@ -265,6 +265,20 @@ test('it ends with its token, with open access, and with Core, and says why', as
   assert.equal(stage.core.accessSubscribers.size, 0);
 });
 
+test('a page that is made keeps no place in the reader while its client is busy with something else', async (t) => {
+  const stage = await EventStage.start(t, SEED + 7);
+  stage.append(50);
+  const socket = await stage.core.connect();
+  afterwards(t, () => socket.destroy());
+  socket.resume();
+  // The page stands behind a stream that does not end.
+  socket.write('GET /api/v1/events/stream HTTP/1.1\r\nhost: localhost\r\n\r\n');
+  socket.write('GET /api/v1/events?limit=1 HTTP/1.1\r\nhost: localhost\r\n\r\n');
+  await poll('both are asked for', () => stage.reader.most === 2 || undefined);
+  await poll('the page is made', () => stage.reader.open_ === 1 || undefined);
+  assert.equal(socket.destroyed, false);
+});
+
 test('where there is nothing to say, it says so, and HEAD asks nothing of the log', async (t) => {
   const stage = await EventStage.start(t, SEED + 6);
   const head = await stage.core.get('/api/v1/events/stream', 'HEAD');

@@ -51,6 +51,10 @@ export class RawBackend implements FrameSink {
     );
     socket.setNoDelay(true);
     socket.setKeepAlive(true, LIMITS.rawKeepAliveMs);
+    // Its time begins anew with whatever comes, and with what has left: who is slow goes on, who is silent may be.
+    socket.setTimeout(LIMITS.rawStalledMs, () => {
+      if (socket.writableLength > 0) socket.destroy();
+    });
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
     socket.on('end', () => this.#ended());
     socket.on('error', () => {}); // 'close' follows

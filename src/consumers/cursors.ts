@@ -16,7 +16,7 @@ import type { AuditTrail } from '../access/audit.js';
 import type { Actor, Principal } from '../access/principal.js';
 import { LIMITS } from '../limits.js';
 import { StateBacklogFull, type StateStore } from '../state/store.js';
-import { decodeCursor, encodeCursor } from './cursor-record.js';
+import { type CursorRecord, decodeCursor, encodeCursor } from './cursor-record.js';
 import type { NamedConsumer, NamedConsumersView } from './named-consumers.js';
 
 interface Entry {
@@ -29,8 +29,12 @@ interface Entry {
   nextSeq: number;
   /** As it is on the disk; 0: it is not. */
   savedSeq: number;
+  /** On their way there, in this order: any of them may be what a crash leaves. */
+  readonly saving: number[];
   /** The consumer that has the name, and who that is. */
   connection: number | undefined;
+  /** The one whose stream began last: what it acknowledges counts until the next one's begins, also when that has the name. */
+  streaming: number | undefined;
   actor: Actor | undefined;
 }
 
@@ -66,7 +70,7 @@ export class Cursors implements NamedConsumersView {
     for await (const [name, text] of store.read('consumer')) {
       const record = decodeCursor(text);
       if (record === undefined) damaged++;
-      else kept.push({ name, ...record, savedSeq: record.nextSeq, connection: undefined, actor: undefined });
+      else kept.push({ ...newEntry(name, record), savedSeq: record.nextSeq });
     }
     return new Cursors(store, audit, kept, damaged);
   }
@@ -113,21 +117,17 @@ export class Cursors implements NamedConsumersView {
     if (entry === undefined) {
       if (this.#entries.size >= LIMITS.namedConsumers) return { kind: 'refused', why: 'full' };
       const nowMs = Date.now();
-      entry = {
-        name,
+      entry = newEntry(name, {
         owner: ownerOf(actor.principal),
         createdBy: actor.principal.name,
         createdMs: nowMs,
         acknowledgedMs: nowMs,
         nextSeq: 0,
-        savedSeq: 0,
-        connection: undefined,
-        actor,
-      };
+      });
+      entry.actor = actor;
       this.#entries.set(name, entry);
     }
     const replaced = entry.connection;
-    if (replaced !== undefined) this.#byConnection.delete(replaced);
     entry.connection = connection;
     this.#byConnection.set(connection, entry);
     return { kind: 'granted', cursor: entry.nextSeq === 0 ? undefined : entry.nextSeq, replaced };
@@ -135,8 +135,9 @@ export class Cursors implements NamedConsumersView {
 
   /** Its stream begins here. */
   started(connection: number, nextSeq: number): void {
-    const entry = this.#byConnection.get(connection);
+    const entry = this.#entryOf(connection);
     if (entry === undefined) return;
+    entry.streaming = connection;
     const isNew = entry.nextSeq === 0;
     if (isNew)
       this.#audit.record({
@@ -155,8 +156,8 @@ export class Cursors implements NamedConsumersView {
   }
 
   acked(connection: number, nextSeq: number): void {
-    const entry = this.#byConnection.get(connection);
-    if (entry === undefined || nextSeq <= entry.nextSeq) return;
+    const entry = this.#entryOf(connection);
+    if (entry?.streaming !== connection || nextSeq <= entry.nextSeq) return;
     entry.nextSeq = nextSeq;
     entry.acknowledgedMs = Date.now();
     this.#saveSoon(entry);
@@ -166,8 +167,10 @@ export class Cursors implements NamedConsumersView {
     const entry = this.#byConnection.get(connection);
     if (entry === undefined) return;
     this.#byConnection.delete(connection);
-    entry.connection = undefined;
-    if (entry.nextSeq === 0) this.#entries.delete(entry.name);
+    if (entry.connection === connection) entry.connection = undefined;
+    // Of one that was replaced it may still be heard that its stream had begun.
+    if (entry.nextSeq > 0 || [...this.#byConnection.values()].includes(entry)) return;
+    if (this.#entries.get(entry.name) === entry) this.#entries.delete(entry.name);
   }
 
   /** Rejects with StateBacklogFull, with nothing done. */
@@ -177,10 +180,7 @@ export class Cursors implements NamedConsumersView {
     const durable = this.#store.write([{ section: 'consumer', key: name }]);
     this.#entries.delete(name);
     this.#unsaved.delete(entry);
-    if (entry.connection !== undefined) {
-      this.#byConnection.delete(entry.connection);
-      this.onRemoved(entry.connection);
-    }
+    if (entry.connection !== undefined) this.onRemoved(entry.connection);
     this.#findOldest();
     this.#audit.record({
       actor,
@@ -202,6 +202,12 @@ export class Cursors implements NamedConsumersView {
     this.#save();
   }
 
+  /** Undefined where its name was removed meanwhile. */
+  #entryOf(connection: number): Entry | undefined {
+    const entry = this.#byConnection.get(connection);
+    return entry !== undefined && this.#entries.get(entry.name) === entry ? entry : undefined;
+  }
+
   #saveSoon(entry: Entry): void {
     this.#unsaved.add(entry);
     if (this.#closed) return;
@@ -219,6 +225,7 @@ export class Cursors implements NamedConsumersView {
         entries.map(({ entry }) => ({ section: 'consumer', key: entry.name, value: encodeCursor(entry) })),
       );
       this.#unsaved.clear();
+      for (const { entry, seq } of entries) entry.saving.push(seq);
       void durable.then(() => this.#saved(entries));
     } catch (error) {
       if (!(error instanceof StateBacklogFull)) throw error;
@@ -228,21 +235,37 @@ export class Cursors implements NamedConsumersView {
   }
 
   #saved(entries: readonly { readonly entry: Entry; readonly seq: number }[]): void {
-    for (const { entry, seq } of entries) entry.savedSeq = seq;
+    for (const { entry, seq } of entries) {
+      entry.saving.shift();
+      entry.savedSeq = seq;
+    }
     this.#findOldest();
   }
 
   #findOldest(): void {
     let oldest: OldestCursor | null = null;
-    for (const { name, nextSeq, savedSeq } of this.#entries.values()) {
+    for (const { name, nextSeq, savedSeq, saving } of this.#entries.values()) {
       if (nextSeq === 0) continue;
-      const needed = savedSeq === 0 ? nextSeq : Math.min(nextSeq, savedSeq);
+      let needed = savedSeq === 0 ? nextSeq : Math.min(nextSeq, savedSeq);
+      for (const seq of saving) needed = Math.min(needed, seq);
       if (oldest === null || needed < oldest.nextSeq) oldest = { name, nextSeq: needed };
     }
     if (oldest?.name === this.#oldest?.name && oldest?.nextSeq === this.#oldest?.nextSeq) return;
     this.#oldest = oldest;
     this.#onOldest(oldest);
   }
+}
+
+function newEntry(name: string, record: CursorRecord): Entry {
+  return {
+    name,
+    ...record,
+    savedSeq: 0,
+    saving: [],
+    connection: undefined,
+    streaming: undefined,
+    actor: undefined,
+  };
 }
 
 function ownerOf({ kind, name }: Principal): string {

@@ -6,6 +6,7 @@
 import { type LogFiles, REAL_FILES } from './files.js';
 import { parseSegmentName } from './format.js';
 import { parseGzipName } from './gzip-index.js';
+import { parseSealName } from './seal.js';
 
 export class Catalog {
   readonly folder: string;
@@ -22,21 +23,24 @@ export class Catalog {
   /** True where the segments are not the same as before. */
   refresh(): boolean {
     const before = this.#segments;
-    let found = this.#look();
-    // A long listing is not of one instant: of a segment that is compressed meanwhile it may have neither name. Whoever
-    // believed that would tell its readers that the records are gone.
-    if (before.some((seq) => !found.has(seq))) found = this.#look();
+    let { found, sealed } = this.#look();
+    // A long listing is not of one instant: of a segment that is compressed meanwhile it may have neither name, only its
+    // seal. Whoever believed that would tell its readers that the records are gone.
+    if ([...before, ...sealed].some((seq) => !found.has(seq))) ({ found } = this.#look());
     this.#segments = [...found].sort((a, b) => a - b);
     return before.length !== this.#segments.length || before.some((seq, at) => seq !== this.#segments[at]);
   }
 
-  #look(): Set<number> {
+  #look(): { found: Set<number>; sealed: number[] } {
     const found = new Set<number>();
+    const sealed: number[] = [];
     for (const name of this.#files.list(this.folder)) {
       const seq = parseSegmentName(name) ?? parseGzipName(name);
+      const seal = parseSealName(name);
       if (seq !== undefined) found.add(seq);
+      else if (seal !== undefined) sealed.push(seal);
     }
-    return found;
+    return { found, sealed };
   }
 
   get segments(): readonly number[] {

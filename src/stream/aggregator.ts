@@ -240,9 +240,10 @@ class Aggregator {
   #count(): void {
     const segments = this.#segments;
     const counters = this.#counters;
+    // First that there is another segment: the keeper must never see one durable that it takes for finished.
+    counters[AGGREGATOR.segments] = segments.segmentCount;
     counters[AGGREGATOR.next_seq] = segments.nextSeq;
     counters[AGGREGATOR.durable_seq] = segments.durableSeq;
-    counters[AGGREGATOR.segments] = segments.segmentCount;
     counters[AGGREGATOR.segments_finished] = segments.finishedCount;
     counters[AGGREGATOR.syncs] = segments.times.count;
     counters[AGGREGATOR.sync_ms] = segments.times.totalMs;

@@ -25,6 +25,7 @@ import { ConsumerDoor, type Server, type ServerTls } from './consumer-door.js';
 import type { ConsumersToMain, MainToConsumers, Verdict } from './consumer-messages.js';
 import { Deliveries, type LogSource } from './deliveries.js';
 import type { ReaderPort } from './log-feeds.js';
+import { NamePositions } from './name-positions.js';
 import { limited } from './scope-limits.js';
 import { failureText, readAck } from './stream-notes.js';
 import { Subscriptions } from './subscriptions.js';
@@ -70,6 +71,7 @@ export class Consumers {
   readonly #consumers = new Map<number, Consumer>();
   readonly #deliveries: Deliveries;
   readonly #subscriptions: Subscriptions;
+  readonly #names = new NamePositions();
   #finishing = false;
   #onEmpty: (() => void) | undefined;
 
@@ -90,7 +92,7 @@ export class Consumers {
     });
     this.#subscriptions = new Subscriptions(this.#deliveries, hooks.post);
     this.#upgrades = new UpgradeDesk({
-      post: hooks.post,
+      post: (message) => this.#post(message),
       nextSeq: () => log.nextSeq,
       accepted: (number, verdict) => this.#judged(number, verdict),
     });
@@ -271,7 +273,7 @@ export class Consumers {
     if (consumer === undefined) return;
     this.#stop(consumer);
     this.#consumers.delete(number);
-    this.#hooks.post({ type: 'consumer-gone', consumer: number });
+    this.#post({ type: 'consumer-gone', consumer: number });
     this.#counters[AGGREGATOR.consumers_open] = this.#consumers.size;
     this.#checkEmpty();
   }
@@ -281,6 +283,14 @@ export class Consumers {
     // uWebSockets.js reports a close before the close frame is out; whoever closes the app now would take it along.
     setTimeout(this.#onEmpty, CLOSE_LINGER_MS);
     this.#onEmpty = undefined;
+  }
+
+  /** What main is told of who asks and who goes. */
+  #post(message: ConsumersToMain): void {
+    if (message.type === 'consumer-asks' && message.request.name !== undefined)
+      this.#names.enter(message.consumer, message.request.name);
+    if (message.type === 'consumer-gone') this.#names.leave(message.consumer);
+    this.#hooks.post(message);
   }
 
   // ---- the stream ---------------------------------------------------------------------------------------------
@@ -298,25 +308,19 @@ export class Consumers {
     const positions = asked.from !== undefined || name !== undefined;
     let from = asked.from ?? { kind: 'latest' };
     if (pausedSeq > 0) from = { kind: 'seq', seq: pausedSeq };
-    else if (asked.from === undefined && name !== undefined && cursor !== undefined)
-      from = { kind: 'seq', seq: Math.max(cursor, this.#ackedUnder(name)) };
+    else if (asked.from === undefined && name !== undefined) {
+      // Main may not have heard of what was said under the name when it judged.
+      const seq = this.#names.of(consumer.number) ?? cursor;
+      if (seq !== undefined) from = { kind: 'seq', seq };
+    }
     consumer.recipient = this.#deliveries.add(outlet, { from, filter, scope, durableOnly, positions });
-  }
-
-  /** What the connection that had the name before has acknowledged: main may not have heard of it when it judged. */
-  #ackedUnder(name: string): number {
-    let seq = 0;
-    for (const { asked, ackedSeq } of this.#consumers.values())
-      if (asked.name === name) seq = Math.max(seq, ackedSeq);
-    return seq;
   }
 
   #started(consumer: Consumer, nextSeq: number): void {
     const { name } = consumer.asked;
     if (name === undefined || consumer.ackedSeq > 0) return;
-    // What connections before it acknowledged counts up to here only: it may have gone back on purpose, or be a new one.
-    for (const other of this.#consumers.values()) if (other.asked.name === name) other.ackedSeq = 0;
     consumer.ackedSeq = nextSeq;
+    this.#names.move(consumer.number, nextSeq);
     this.#hooks.post({ type: 'consumer-started', consumer: consumer.number, nextSeq });
   }
 
@@ -364,6 +368,7 @@ export class Consumers {
       return this.#say(consumer, failureText(`StreamAck.next_seq is beyond what was sent, ${sentSeq}`));
     if (nextSeq <= consumer.ackedSeq) return;
     consumer.ackedSeq = nextSeq;
+    this.#names.move(consumer.number, nextSeq);
     this.#hooks.post({ type: 'consumer-acked', consumer: consumer.number, nextSeq });
   }
 

@@ -138,6 +138,8 @@ async function sendPage(
   question: EventsQuestion,
 ): Promise<FastifyReply> {
   const page = await collectPage(feed, question);
+  // Whoever takes long to read the page does not keep the place in the reader meanwhile.
+  feed.close();
   if (page.kind !== 'page') throw refusal(reply, page.kind === 'fault' && page.isBusy);
   if (page.next !== null)
     reply.header('link', nextLink(request, question.order === 'asc' ? 'after' : 'before', page.next));
