@@ -239,7 +239,7 @@ class House {
           if (this.sessionsLeft === 0) return 'max_connections';
           this.sessionsLeft--;
           const { number, address } = caller;
-          const session = { number, slot: slots[0]!, remote: 'r', address, fd: undefined };
+          const session = { number, turn: number, slot: slots[0]!, remote: 'r', address, fd: undefined };
           this.admitted.push(caller);
           this.sessions.set(number, session);
           return session;

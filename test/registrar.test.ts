@@ -20,8 +20,6 @@ import { afterwards } from './core-process.js';
 import { poll } from './deadline.js';
 import { EnrolmentRun } from './enrolment-run.js';
 
-const READ = { passed: () => true, published: 0 } as unknown as RingObserver;
-
 class Run {
   readonly enrolment: EnrolmentRun;
   readonly table = createSessionTable(16);
@@ -33,6 +31,8 @@ class Run {
   /** What is written waits here while it is set. */
   held: (() => void)[] | undefined;
   full = false;
+  /** What is in the rings is in the log. */
+  ringsRead = true;
 
   static async start(t: TestContext, mode: 'off' | 'optional' | 'required'): Promise<Run> {
     const run = new Run(await EnrolmentRun.start(t, mode));
@@ -52,10 +52,11 @@ class Run {
     };
     this.saver = new RegistrySaver(store, this.table);
     this.registry = new NodeRegistry(REGISTRY_LIMITS, this.saver);
+    const ring = { passed: () => this.ringsRead, published: 0 } as unknown as RingObserver;
     const door = {
       runningSlots: () => [0, 1],
       post: (_slot: number, message: MainToShard) => void this.posts.push(message as never),
-      ring: () => READ,
+      ring: () => ring,
     };
     this.registrar = new Registrar(this.registry, this.sessions, this.table, door, {
       ledger: new Ledger(createLedgerTable(16)),
@@ -178,6 +179,57 @@ test('who takes over waits until the one before was told that it is registered',
   run.closed(first, 'taken over by a new connection');
   await run.told('accept', third);
   assert.equal(run.registry.byId(1n)?.session, third.number);
+});
+
+test('a registration that waited takes over from nobody who came later', async (t) => {
+  const run = await Run.start(t, 'off');
+  const before = run.connect(0);
+  run.register(before, 1n, 'bee');
+  await run.told('accept', before);
+  run.ringsRead = false;
+  run.closed(before);
+  // It has to wait until the ring of the other shard is read, and its node does not wait for that: it comes again.
+  const stale = run.connect(1);
+  run.register(stale, 1n, 'bee');
+  const fresh = run.connect(0);
+  run.register(fresh, 1n, 'bee');
+  await run.told('accept', fresh);
+  run.ringsRead = true;
+  const refusal = await run.told('refuse', stale);
+  assert.equal(refusal.type === 'refuse' && refusal.code, 'NODE_ALREADY_REGISTERED');
+  await run.settle();
+  assert.ok(!run.posts.some(({ type }) => type === 'close'));
+  assert.equal(run.registry.byId(1n)?.session, fresh.number);
+});
+
+test('nor does one whose shard was slow to read it', async (t) => {
+  const run = await Run.start(t, 'off');
+  const [stale, fresh] = [run.connect(1), run.connect(0)];
+  run.register(fresh, 1n, 'bee');
+  await run.told('accept', fresh);
+  run.register(stale, 1n, 'bee');
+  await run.told('refuse', stale);
+  assert.equal(run.registry.byId(1n)?.session, fresh.number);
+});
+
+test('of two that wait for the same connection to close the one that came last is let in', async (t) => {
+  const run = await Run.start(t, 'off');
+  const other = run.connect(0);
+  run.register(other, 2n, 'bee');
+  await run.told('accept', other);
+  run.ringsRead = false;
+  run.closed(other);
+  const stale = run.connect(1);
+  run.register(stale, 1n, 'bee', null, true);
+  run.ringsRead = true;
+  const [before, fresh] = [run.connect(0), run.connect(0)];
+  run.register(before, 1n, 'bee', null, true);
+  run.register(fresh, 1n, 'bee', null, true);
+  await run.told('close', before);
+  await run.told('refuse', stale);
+  run.closed(before, 'taken over by a new connection');
+  await run.told('accept', fresh);
+  assert.ok(!run.posts.some((post) => post.type === 'refuse' && post.session === fresh.number));
 });
 
 test('a proven name takes over from everybody who is connected under it, whatever their ids', async (t) => {

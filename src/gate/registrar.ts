@@ -230,9 +230,12 @@ export class Registrar {
         break;
       case 'supersede': {
         const earlier = this.#superseding.get(decision.session);
+        const other = earlier?.open ?? this.#sessions.get(decision.session);
+        // One that had to wait, here or in its shard, may be what its node has given up by now: it takes over from nobody
+        // who came later.
+        if (other !== undefined && other.turn > open.turn) return this.#giveWay(waiting);
         // A third connection of the same node: the second one gives way.
-        if (earlier !== undefined)
-          this.#refuse(earlier, 'NODE_ALREADY_REGISTERED', 'a newer connection of this node took over');
+        if (earlier !== undefined) this.#giveWay(earlier);
         else this.#closeSession(decision.session, 'taken over by a new connection');
         this.#superseding.set(decision.session, waiting);
         break;
@@ -241,6 +244,10 @@ export class Registrar {
         this.#refuse(waiting, decision.code, decision.message);
         break;
     }
+  }
+
+  #giveWay(waiting: Waiting): void {
+    this.#refuse(waiting, 'NODE_ALREADY_REGISTERED', 'a newer connection of this node took over');
   }
 
   /** The registry has the node as connected now. Where its state cannot be kept that is taken back. */

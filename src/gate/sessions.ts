@@ -7,6 +7,8 @@ import { SESSION_STRIDE } from '../memory/session-table.js';
 
 export interface OpenSession {
   readonly number: number;
+  /** Higher than that of every connection that came before it. */
+  readonly turn: number;
   readonly slot: number;
   readonly remote: string;
   /** Of addressKey(): whom the connection counts for. */
@@ -27,6 +29,7 @@ export class Sessions {
   readonly #free: number[];
   readonly #open = new Map<number, OpenSession>();
   readonly #perSlot: number[];
+  #lastTurn = 0;
 
   constructor(table: Float64Array, slots: number) {
     this.#table = table;
@@ -49,7 +52,7 @@ export class Sessions {
     const number = this.#free.pop();
     if (number === undefined) return undefined;
     this.#table.fill(0, number * SESSION_STRIDE, (number + 1) * SESSION_STRIDE);
-    const session: OpenSession = { number, slot, remote, address, fd: undefined };
+    const session: OpenSession = { number, turn: ++this.#lastTurn, slot, remote, address, fd: undefined };
     this.#open.set(number, session);
     this.#perSlot[slot]!++;
     return session;
