@@ -109,7 +109,7 @@ test('from every record on, over segments, forwards and backwards: everything, n
     }
   }));
 
-test('by time: the first record that was received then or later', () =>
+test('by time: from the first batch that may hold what was received then or later', () =>
   withStage(1_500, async (stage) => {
     for (let i = 0; i < 60; i++) stage.append([line(i)], 1_000_000 + i * 5_000);
     stage.writer.flushIndex();
@@ -117,7 +117,9 @@ test('by time: the first record that was received then or later', () =>
       for (const [timeMs, first] of [
         [1_000_000 + at * 5_000, at],
         [1_000_000 + at * 5_000 - 1, at],
-        [1_000_000 + at * 5_000 + 1, at + 1],
+        // Records of a batch have the time of its first one.
+        [1_000_000 + at * 5_000 + LIMITS.indexBatchMs, at],
+        [1_000_000 + at * 5_000 + LIMITS.indexBatchMs + 1, at + 1],
       ] as const) {
         const items = await stage.all({ from: { kind: 'time', timeMs } });
         assert.deepEqual(linesOf(items), stage.lines.slice(first), `from ${timeMs}`);

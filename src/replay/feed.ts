@@ -226,7 +226,8 @@ export class ReaderFeed {
         seq = Math.max(1, from.seq);
         break;
       case 'time':
-        seq = segments.findTime(from.timeMs, limitSeq);
+        // A batch has the time of its first record; what came behind that may have come at this time.
+        seq = segments.findTime(from.timeMs - LIMITS.indexBatchMs, limitSeq);
         break;
     }
     this.#moved(seq);
