@@ -15,7 +15,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeFolder } from '../folders.js';
 import { LIMITS } from '../limits.js';
-import { type LogFiles, REAL_FILES, writeWhole } from '../log/files.js';
+import { appendWhole, type LogFiles, REAL_FILES } from '../log/files.js';
 import { letterFileName, letterFiles, numberOf, numberPrefix } from './line.js';
 
 const NEWLINE = 0x0a;
@@ -111,7 +111,7 @@ export class DeadLetterLog {
       this.#finish(this.#file);
     this.#makeRoom(length);
     this.#file ??= this.#begin();
-    this.#write(this.#file, this.#line.subarray(0, length));
+    appendWhole(this.#files, this.#file.descriptor, this.#line.subarray(0, length), this.#file.sizeBytes);
     this.#file.sizeBytes += length;
     this.next++;
   }
@@ -167,20 +167,6 @@ export class DeadLetterLog {
   #letGo(file: OpenFile): void {
     file.finished = true;
     if (file.pending === 0) this.#files.close(file.descriptor);
-  }
-
-  /** All of it or nothing: the next one that comes may be a shorter one. */
-  #write({ descriptor, sizeBytes }: OpenFile, line: Uint8Array): void {
-    try {
-      writeWhole(this.#files, descriptor, line, sizeBytes);
-    } catch (error) {
-      try {
-        this.#files.truncate(descriptor, sizeBytes);
-      } catch {
-        // Then it looks damaged to the next start, which goes on in another file.
-      }
-      throw error;
-    }
   }
 
   #number(letter: Uint8Array): number {

@@ -63,6 +63,23 @@ export function writeWhole(files: LogFiles, file: number, bytes: Uint8Array, pos
   }
 }
 
+/**
+ * Writes all of it behind the `sizeBytes` of a file, or nothing. What half of it left behind is cut off, because it may be
+ * longer than what comes in its place; where even that fails the next start finds it, and deals with it.
+ */
+export function appendWhole(files: LogFiles, file: number, bytes: Uint8Array, sizeBytes: number): void {
+  try {
+    writeWhole(files, file, bytes, sizeBytes);
+  } catch (error) {
+    try {
+      files.truncate(file, sizeBytes);
+    } catch {
+      // The first error says more.
+    }
+    throw error;
+  }
+}
+
 /** Reads up to `length` bytes to the start of `bytes`; fewer only where the file ends. */
 export function readWhole(
   files: LogFiles,

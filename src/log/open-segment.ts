@@ -9,7 +9,7 @@
  * another one, may be made again.
  */
 import { LIMITS } from '../limits.js';
-import { type LogFiles, writeWhole } from './files.js';
+import { appendWhole, type LogFiles, writeWhole } from './files.js';
 import { encodeIndexEntry, encodeIndexHeader, INDEX_ENTRY_BYTES, INDEX_HEADER_BYTES } from './format.js';
 
 /** As zlib's: of these bytes, behind those that gave `crc`. */
@@ -70,7 +70,7 @@ export class OpenSegment {
         Math.abs(receivedMs - entry.receivedMs) >= LIMITS.indexBatchMs)
     )
       this.#closeEntry();
-    this.#write(lines);
+    appendWhole(this.#files, this.data, lines, this.sizeBytes);
     if (entry.lengthBytes === 0) {
       entry.baseSeq = seq;
       entry.offsetBytes = this.sizeBytes;
@@ -92,20 +92,6 @@ export class OpenSegment {
     writeWhole(this.#files, this.index, bytes, this.#indexBytes);
     this.#indexBytes += this.#waitingBytes;
     this.#waitingBytes = 0;
-  }
-
-  /** What half of it left behind is cut off: it may be longer than what comes in its place, and is no part of the log. */
-  #write(lines: Uint8Array): void {
-    try {
-      writeWhole(this.#files, this.data, lines, this.sizeBytes);
-    } catch (error) {
-      try {
-        this.#files.truncate(this.data, this.sizeBytes);
-      } catch {
-        // Then the next start does, or finds whole records in it.
-      }
-      throw error;
-    }
   }
 
   #closeEntry(): void {
