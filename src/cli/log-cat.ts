@@ -5,7 +5,6 @@
  */
 import { once } from 'node:events';
 import { EXIT } from '../errors.js';
-import { LIMITS } from '../limits.js';
 import { Catalog } from '../log/catalog.js';
 import { LogCursor, OpenSegments, type Step } from '../log/log-cursor.js';
 import type { Addon } from '../native/addon.js';
@@ -75,8 +74,7 @@ function startOf(from: Start, segments: OpenSegments, limitSeq: number): number 
     case 'seq':
       return from.seq;
     case 'time':
-      // As the stream does.
-      return segments.findTime(from.timeMs - LIMITS.indexBatchMs, limitSeq);
+      return segments.findStart(from.timeMs, limitSeq);
     default:
       return segments.catalog.first ?? 1;
   }

@@ -7,6 +7,7 @@
  * Any thread; synchronous, a piece at a time.
  */
 import { crc32 } from 'node:zlib';
+import { LIMITS } from '../limits.js';
 import type { Addon } from '../native/addon.js';
 import type { Catalog } from './catalog.js';
 import { type LogFiles, REAL_FILES } from './files.js';
@@ -87,6 +88,12 @@ export class OpenSegments {
   close(): void {
     for (const segment of this.#open.values()) segment.close();
     this.#open.clear();
+  }
+
+  /** Where to begin so that nothing is left out that was received at `timeMs` or later: a batch has the time of its first
+   *  record, and others may have come behind it. */
+  findStart(timeMs: number, limitSeq: number): number {
+    return this.findTime(timeMs - LIMITS.indexBatchMs, limitSeq);
   }
 
   /** The first record that was received at `timeMs` or later; `limitSeq` where there is none yet. */

@@ -226,8 +226,7 @@ export class ReaderFeed {
         seq = Math.max(1, from.seq);
         break;
       case 'time':
-        // A batch has the time of its first record; what came behind that may have come at this time.
-        seq = segments.findTime(from.timeMs - LIMITS.indexBatchMs, limitSeq);
+        seq = segments.findStart(from.timeMs, limitSeq);
         break;
     }
     this.#moved(seq);
