@@ -1,4 +1,4 @@
-/** Nodes fill the log of a Core until it has so many bytes; then it is somebody else's, with that Core still running. */
+/** Nodes fill the log of a Core until it has so many bytes: that many in one go, or first, for somebody else to read. */
 import type { Mode } from './core-process.js';
 import type { Context } from './settings.js';
 import { runStream, type StreamPlan } from './stream-run.js';
@@ -9,32 +9,29 @@ export interface FillPlan {
   readonly mode: Mode;
 }
 
-/** Slower than this nothing was ever seen: how long a run over so many bytes may take. */
+/** Slower than this nothing was ever seen. */
 const SLOWEST_BYTES_PER_SECOND = 20e6;
 const SHORTEST_MS = 60_000;
 
-export function longestMs(bytes: number): number {
-  return Math.max(SHORTEST_MS, (bytes / SLOWEST_BYTES_PER_SECOND) * 1000);
+/** A run from start to end: everything counts, the first second too, and it is given up where it takes far too long. */
+export function fillingPlan({ connections, bytes, mode }: FillPlan) {
+  return {
+    connections,
+    mode,
+    tls: false,
+    shards: undefined,
+    pace: undefined,
+    warmupMs: 0,
+    durationMs: Math.max(SHORTEST_MS, (bytes / SLOWEST_BYTES_PER_SECOND) * 1000),
+    untilBytes: bytes,
+  } as const;
 }
 
+/** `end` is called with the Core still running. */
 export async function fillLog(
   plan: FillPlan,
   context: Context,
   end: NonNullable<StreamPlan['end']>,
 ): Promise<void> {
-  await runStream(
-    {
-      connections: plan.connections,
-      consumer: 'none',
-      mode: plan.mode,
-      tls: false,
-      shards: undefined,
-      pace: undefined,
-      warmupMs: 0,
-      durationMs: longestMs(plan.bytes),
-      untilBytes: plan.bytes,
-      end,
-    },
-    context,
-  );
+  await runStream({ ...fillingPlan(plan), consumer: 'none', end }, context);
 }

@@ -2,44 +2,23 @@
  * Scenario `sustained`: many gigabytes in one go, through the log and to one consumer, until the page cache cannot help any more. Is it as
  * fast at the end as at the beginning, and does Core stay as small?
  */
-
-import type { Mode } from './core-process.js';
-import { longestMs } from './fill-log.js';
+import { type FillPlan, fillingPlan } from './fill-log.js';
 import { streamResult } from './ingest.js';
 import type { ScenarioResult } from './result.js';
 import type { Context } from './settings.js';
 import { runStream, type Sample } from './stream-run.js';
 
-export interface SustainedPlan {
-  readonly connections: number;
-  readonly bytes: number;
-  readonly mode: Mode;
-}
-
-/** Nothing takes longer: below 20 MB/s a run of 12 GB is given up. */
 /** The window is told in so many parts. */
 const PARTS = 12;
 
-export const sustainedTitle = ({ bytes, connections }: SustainedPlan): string =>
+export const sustainedTitle = ({ bytes, connections }: FillPlan): string =>
   `sustained, ${(bytes / 1e9).toFixed(bytes < 1e9 ? 2 : 0)} GB, ${connections} connections, batches`;
 
-export async function runSustained(plan: SustainedPlan, context: Context): Promise<ScenarioResult> {
+export async function runSustained(plan: FillPlan, context: Context): Promise<ScenarioResult> {
   const { settings } = context;
   const samples: Sample[] = [];
   const outcome = await runStream(
-    {
-      connections: plan.connections,
-      consumer: 'batch',
-      mode: plan.mode,
-      tls: false,
-      shards: undefined,
-      pace: undefined,
-      // Everything counts, the first second too: it is one run from start to end.
-      warmupMs: 0,
-      durationMs: longestMs(plan.bytes),
-      untilBytes: plan.bytes,
-      onSample: (sample) => samples.push(sample),
-    },
+    { ...fillingPlan(plan), consumer: 'batch', onSample: (sample) => samples.push(sample) },
     context,
   );
   const parts = ratesOf(samples, plan.bytes);
