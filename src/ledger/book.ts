@@ -132,7 +132,7 @@ export class Book {
   }
 
   #recount(
-    { table, logFolder, nextSeq, numberedLetters, addon, onProgress }: BookOptions,
+    { table, logFolder, nextSeq, nextLetter, numberedLetters, addon, onProgress }: BookOptions,
     rows: ReadonlyMap<number, number>,
     checkpoint: Checkpoint | undefined,
   ): Recounted {
@@ -141,7 +141,8 @@ export class Book {
       const from = checkpoint?.nextSeq ?? segments.catalog.first ?? nextSeq;
       const recount = new Recount(table, rows, checkpoint === undefined);
       recount.run(new LogCursor(segments, from), nextSeq, onProgress);
-      for (const number of numberedLetters(checkpoint?.nextLetter ?? 0)) recount.taken(number);
+      const fromLetter = checkpoint?.nextLetter ?? 0;
+      if (fromLetter < nextLetter) for (const number of numberedLetters(fromLetter)) recount.taken(number);
       return { records: recount.records, bytes: recount.bytes, whole: checkpoint === undefined };
     } finally {
       segments.close();
