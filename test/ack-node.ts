@@ -33,9 +33,9 @@ export class AckNode {
   /** Acknowledgements that came. */
   acks = 0;
   client!: NodeClient;
-  /** Of events that are not acknowledged, by their number: what is sent instead of an event. */
   /** Answers of the present connection that were looked at. */
   #heard = 0;
+  /** Of events that are not acknowledged, by their number: the frame, for the id that the node has by then. */
   readonly #kept = new Map<number, (id: bigint) => string>();
 
   constructor(id: bigint, name: string) {

@@ -36,6 +36,17 @@ class LateMain {
     return StreamClient.open(this.port, 'batch', { query: { consumer: 'siem', ...query } });
   }
 
+  /** The first connection: it goes on at 1, and is given everything. */
+  async reading(): Promise<StreamClient> {
+    this.log.append(100);
+    const opening = this.open();
+    await this.said('consumer-asks', 1);
+    this.grant(1, 1);
+    const first = await opening;
+    await first.at(101);
+    return first;
+  }
+
   said(type: ConsumersToMain['type'], consumer: number): Promise<ConsumersToMain> {
     return poll(`${type} of ${consumer}`, () =>
       this.posted.find(
@@ -59,12 +70,7 @@ class LateMain {
 
 test('what is acknowledged after main has judged counts for who takes over', async (t) => {
   const main = new LateMain(t);
-  main.log.append(100);
-  const opening = main.open();
-  await main.said('consumer-asks', 1);
-  main.grant(1, 1);
-  const first = await opening;
-  await first.at(101);
+  const first = await main.reading();
   // Main judges now, and its answer is late.
   const next = main.open();
   await main.said('consumer-asks', 2);
@@ -120,12 +126,7 @@ test('the stream of a new name began before main heard of it: nothing that came 
 
 test('whoever comes when nobody has the name any more begins where main says', async (t) => {
   const main = new LateMain(t);
-  main.log.append(100);
-  const opening = main.open();
-  await main.said('consumer-asks', 1);
-  main.grant(1, 1);
-  const first = await opening;
-  await first.at(101);
+  const first = await main.reading();
   first.ack(60);
   await main.said('consumer-acked', 1);
   await first.end();

@@ -129,12 +129,6 @@ export class NodeRegistry {
     return { kind: 'accept', record: entry, takesOver: false, formerId: null };
   }
 
-  /** Who is connected under a name that this one says is its own. */
-  #rivalOf({ nodeName, isIdentity, isNumbered }: RegistrationRequest): Entry | undefined {
-    if (isIdentity) return this.#connectedByName.first(nodeName);
-    return isNumbered ? this.#connectedByName.of(nodeName).find((entry) => entry.isNumbered) : undefined;
-  }
-
   /** The session has ended. Null when no node has that session (it never registered, or this was said before). */
   disconnected(session: number, end: SessionEnd): NodeRecord | null {
     const entry = this.#bySession.get(session);
@@ -297,6 +291,12 @@ export class NodeRegistry {
     this.#setStatus(own, 'Connected');
     this.#journal.changed(own);
     return { kind: 'accept', record: own, takesOver: false, formerId: null };
+  }
+
+  /** Who is connected under a name that this one says is its own. */
+  #rivalOf({ nodeName, isIdentity, isNumbered }: RegistrationRequest): Entry | undefined {
+    if (isIdentity) return this.#connectedByName.first(nodeName);
+    return isNumbered ? this.#connectedByName.of(nodeName).find((entry) => entry.isNumbered) : undefined;
   }
 
   #connect(entry: Entry, request: RegistrationRequest): void {
